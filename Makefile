@@ -1,0 +1,30 @@
+# The doors. Each is a line into meson or scripts/; nothing is built here.
+BUILD ?= build
+PREFIX ?= /usr/local
+.PHONY: all run check bench fuzz install kernel clean fmt deps
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@scripts/deps build
+	@meson setup --prefix $(PREFIX) $(BUILD) >/dev/null
+
+deps:
+	@scripts/deps all
+run:
+	@scripts/run
+check:
+	@scripts/check
+bench:
+	@scripts/bench
+fuzz:
+	@scripts/fuzz
+kernel:
+	@scripts/kernel
+install: all
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
+fmt:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+clean:
+	@rm -rf $(BUILD) build-*
