@@ -1,0 +1,85 @@
+/* kit.h - an agent as data: <kit>/spec.yaml (schema v2) and <kit>/files/home/
+ *
+ * Built-in kits are <data>/kits/<name>; a reference with '/' is a directory. kit_load() reads the
+ * kit once, whole: what is changed on disk afterwards changes nothing. Parsing is strict: an unknown
+ * field is an error, a field of the schema that is not built yet is refused as "not supported yet";
+ * every message starts with FILE:LINE:COLUMN. Spec at most 256 KiB, 32 levels; anchors, aliases,
+ * tags, several documents and duplicate keys are refused. A kit is untrusted input.
+ * Thread: any. All strings belong to the kit.
+ */
+#ifndef KIT_KIT_H
+#define KIT_KIT_H
+#include "base/buf.h"
+#include "base/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KIT_SPEC_MAX  (256U << 10)
+#define KIT_HOME_MAX  (16U << 20) /* bytes of files/home as a tar stream */
+#define KIT_DEPTH_MAX 32
+#define KIT_ITEMS_MAX 256 /* entries in any one list or mapping */
+
+struct kit_strv {
+	char **v; /* NULL-terminated; NULL while empty */
+	size_t n;
+};
+
+struct kit_var {
+	char *name, *value;
+};
+
+struct kit_file {
+	char *path; /* absolute, no dot segments */
+	char *content; /* ${WORKDIR} not yet expanded */
+	size_t len;
+	uint32_t mode; /* permission bits, no set-id */
+};
+
+struct kit {
+	char *name, *version, *display_name, *description; /* name never NULL, others may be */
+	char *dir; /* where it was loaded from, absolute */
+	char *image; /* sandbox.image; NULL: the default image */
+	struct kit_strv entrypoint, command, interactive;
+	bool has_interactive; /* else command serves terminals too */
+	double cpu; /* 0: not said */
+	uint64_t memory_bytes; /* 0: not said */
+	struct kit_var *vars;
+	size_t n_vars;
+	struct kit_file *files; /* setup.files */
+	size_t n_files;
+	char *instructions_file, *instructions; /* agentInstructions; NULL when absent */
+	struct buf spec; /* spec.yaml as read: input of the plan's digest */
+	struct buf home_tar; /* files/home as a deterministic tar stream (ustar), empty when absent;
+			      * for PUT into the user's home; input of the plan's digest too */
+};
+
+/* kit_load() - @ref: name of a built-in kit, or a path (has a '/'), relative ones to the working
+ * directory. -ENOENT with a hint that lists the built-in kits; -EINVAL with the place in the file.
+ */
+int kit_load(const char *ref, const char *data_dir, struct kit **ret_kit, struct err *e) MUST_USE;
+void kit_free(struct kit *k); /* NULL is fine */
+void kit_freep(struct kit **k);
+#define AUTO_KIT __attribute__((cleanup(kit_freep))) struct kit
+
+/* kit_parse() - spec text alone, no I/O; @file is how errors name it */
+int kit_parse(const char *file, const char *text, size_t len, struct kit **ret_kit,
+	struct err *e) MUST_USE;
+
+/* kit_argv() - what to run: entrypoint + (tty ? interactive : default) command, then @args:
+ * appended when the first begins with '-', else in place of the command (n = 0: nothing changes).
+ * The result is one allocation per string plus the array: kit_strv_fini().
+ */
+int kit_argv(const struct kit *k, bool tty, char *const *args, size_t n,
+	struct kit_strv *ret_argv) MUST_USE;
+void kit_strv_fini(struct kit_strv *s);
+
+/* kit_setup_tar() - setup.files as a tar stream for PUT into "/", ${WORKDIR} expanded; owned by
+ * @uid:@gid. Nothing is added when there are none.
+ */
+int kit_setup_tar(const struct kit *k, const char *workdir, uint32_t uid, uint32_t gid,
+	struct buf *out, struct err *e) MUST_USE;
+
+/* kit_list() - names of the built-in kits, sorted; kit_strv_fini() */
+int kit_list(const char *data_dir, struct kit_strv *ret_names, struct err *e) MUST_USE;
+#endif
