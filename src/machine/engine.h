@@ -25,11 +25,12 @@ struct engine_ops {
 	const char *name; /* "emulated": shown to users as the isolation tier */
 	int (*open)(const struct machine_plan *p, struct engine **ret, struct err *e);
 	/* start() - begins executing; devices are connected through @l from then on */
-	int (*start)(struct engine *g, struct loop *l, const struct engine_events *ev, struct err *e);
+	int (*start)(
+		struct engine *g, struct loop *l, const struct engine_events *ev, struct err *e);
 	int (*pause)(struct engine *g);
 	int (*resume)(struct engine *g);
 	int (*power_button)(struct engine *g); /* ask the guest to power off */
-	int (*kill)(struct engine *g);	       /* end now; ended() follows */
+	int (*kill)(struct engine *g); /* end now; ended() follows */
 	int (*stats)(struct engine *g, struct engine_stats *ret);
 	void (*free)(struct engine *g);
 };

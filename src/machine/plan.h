@@ -32,14 +32,14 @@ struct machine_plan {
 	uint32_t cpus;
 	uint64_t memory_bytes;
 	uint32_t guest_uid, guest_gid; /* whom the guest sees as owner of the daemon user's files */
-	int dir_fd;	/* sandbox's directory: link.sock is bound in it before the jail closes */
-	int lock_fd;	/* flock'ed: held as long as machine or engine lives */
+	int dir_fd; /* sandbox's directory: link.sock is bound in it before the jail closes */
+	int lock_fd; /* flock'ed: held as long as machine or engine lives */
 	int kernel_fd, initrd_fd;
-	int root_fd;	/* read-only root image */
+	int root_fd; /* read-only root image */
 	int scratch_fd; /* read-write raw disk */
 	int console_fd; /* console log, read-write; machine keeps it within console_max bytes */
 	uint64_t console_max_bytes;
-	char qemu[256];	/* emulated: the program */
+	char qemu[256]; /* emulated: the program */
 	uint32_t max_open_files; /* host descriptors of the file server */
 	struct machine_export exports[MACHINE_EXPORTS_MAX];
 	size_t n_exports;
