@@ -1,0 +1,274 @@
+#include "http/internal.h"
+#include <string.h>
+#include <strings.h>
+
+/* Fields that decide where a message goes, how long it is, or who speaks. Two of one kind are how
+ * two programs come to read one message differently.
+ */
+enum { ONCE = 1, ONCE_ASKED = 2, NO_TRAILER = 4, NOT_HOP = 8 };
+
+static const struct {
+	const char *name;
+	unsigned
+		rules; /* ONCE: in any message; ONCE_ASKED: in requests; NOT_HOP: not in Connection */
+} known[] = {
+	{"host", ONCE | NO_TRAILER | NOT_HOP},
+	{"content-length", ONCE | NO_TRAILER | NOT_HOP},
+	{"transfer-encoding", ONCE | NO_TRAILER},
+	{"connection", NO_TRAILER | NOT_HOP},
+	{"upgrade", ONCE_ASKED | NO_TRAILER},
+	{"expect", ONCE | NO_TRAILER | NOT_HOP},
+	{"content-type", ONCE_ASKED | NO_TRAILER | NOT_HOP},
+	{"content-encoding", NO_TRAILER | NOT_HOP},
+	{"content-range", NO_TRAILER | NOT_HOP},
+	{"authorization", ONCE | NO_TRAILER | NOT_HOP},
+	{"proxy-authorization", ONCE | NO_TRAILER | NOT_HOP},
+	{"x-api-key", ONCE_ASKED | NO_TRAILER | NOT_HOP},
+	{"cookie", NO_TRAILER | NOT_HOP},
+	{"set-cookie", NO_TRAILER},
+	{"origin", ONCE_ASKED | NO_TRAILER | NOT_HOP},
+	{"location", NO_TRAILER},
+	{"trailer", NO_TRAILER},
+	{"te", NO_TRAILER},
+};
+
+const char *http_field(const struct http_head *h, const char *name)
+{
+	for (size_t i = 0; i < h->n_fields; i++)
+		if (strcasecmp(h->fields[i].name, name) == 0)
+			return h->fields[i].value;
+	return NULL;
+}
+
+static size_t count_field(const struct http_head *h, const char *name)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->n_fields; i++)
+		n += strcasecmp(h->fields[i].name, name) == 0;
+	return n;
+}
+
+bool http_has_token(const char *list, const char *token)
+{
+	size_t want = strlen(token);
+
+	while (list && *list) {
+		size_t n;
+
+		list += strspn(list, " \t,");
+		n = strcspn(list, " \t,");
+		if (n == want && strncasecmp(list, token, n) == 0)
+			return true;
+		list += n;
+	}
+	return false;
+}
+
+/* connection_has() - in any of the Connection fields; those may come more than once */
+static bool connection_has(const struct http_head *h, const char *token)
+{
+	for (size_t i = 0; i < h->n_fields; i++)
+		if (strcasecmp(h->fields[i].name, "connection") == 0 &&
+			http_has_token(h->fields[i].value, token))
+			return true;
+	return false;
+}
+
+bool http_trailer_ok(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (strcasecmp(known[i].name, name) == 0)
+			return !(known[i].rules & NO_TRAILER);
+	return true;
+}
+
+bool http_host_ok(const char *s, size_t len, bool need_port)
+{
+	unsigned mask = HTTP_C_HOST, port = 0;
+	size_t i = 0, digits;
+
+	if (len > 0 && s[0] == '[') {
+		mask = HTTP_C_IPV6;
+		i = 1;
+	}
+	while (i < len && http_is((unsigned char)s[i], mask))
+		i++;
+	if (mask == HTTP_C_IPV6 ? i < 4 || i >= len || s[i++] != ']' : i == 0 || i > 255)
+		return false;
+	if (i == len)
+		return !need_port;
+	if (s[i++] != ':' || i == len || s[i] == '0')
+		return false;
+	for (digits = 0; i < len && digits < 6; i++, digits++) {
+		if (!http_is((unsigned char)s[i], HTTP_C_DIGIT))
+			return false;
+		port = port * 10 + (unsigned)(s[i] - '0');
+	}
+	return i == len && port <= 65535;
+}
+
+/* judge_target() - which form, and does it agree with Host? NULL when it is right */
+static const char *judge_target(struct http_head *h, const char *host)
+{
+	const char *t = h->target, *rest;
+	size_t n;
+
+	if (strcmp(h->method, "CONNECT") == 0) {
+		h->form = HTTP_AUTHORITY;
+		if (!http_host_ok(t, strlen(t), true))
+			return "malformed authority";
+		return host && strcasecmp(host, t) != 0 ? "Host and target differ" : NULL;
+	}
+	if (t[0] == '/') {
+		h->form = HTTP_ORIGIN;
+		return NULL;
+	}
+	if (strcmp(t, "*") == 0) {
+		h->form = HTTP_ASTERISK;
+		return strcmp(h->method, "OPTIONS") == 0 ? NULL : "'*' is for OPTIONS only";
+	}
+	h->form = HTTP_ABSOLUTE;
+	if (strncasecmp(t, "http://", 7) == 0)
+		rest = t + 7;
+	else if (strncasecmp(t, "https://", 8) == 0)
+		rest = t + 8;
+	else
+		return "malformed request target";
+	n = strcspn(rest, "/?");
+	if (!http_host_ok(rest, n, false))
+		return "malformed authority";
+	if (host && (strlen(host) != n || strncasecmp(host, rest, n) != 0))
+		return "Host and target differ";
+	return NULL;
+}
+
+/* judge_length() - the value of Content-Length; false when it is not a plain number */
+static bool judge_length(const char *s, uint64_t *ret)
+{
+	uint64_t v = 0;
+	size_t i;
+
+	for (i = 0; s[i]; i++) {
+		if (!http_is((unsigned char)s[i], HTTP_C_DIGIT) || i >= 18)
+			return false;
+		v = v * 10 + (uint64_t)(s[i] - '0');
+	}
+	if (i == 0 || (i > 1 && s[0] == '0'))
+		return false;
+	*ret = v;
+	return true;
+}
+
+/* judge_framing() - how long is the body? The one question on which smuggling hangs. */
+static const char *judge_framing(struct http_head *h)
+{
+	const char *cl = http_field(h, "content-length"), *te = http_field(h, "transfer-encoding");
+
+	if (cl && te)
+		return "both Content-Length and Transfer-Encoding";
+	if (te && h->minor == 0)
+		return "Transfer-Encoding in HTTP/1.0";
+	if (te && strcasecmp(te, "chunked") != 0)
+		return "unknown Transfer-Encoding";
+	if (cl && !judge_length(cl, &h->length))
+		return "malformed Content-Length";
+	h->body = te ? HTTP_CHUNKED : cl && h->length > 0 ? HTTP_LENGTH : HTTP_NO_BODY;
+	return NULL;
+}
+
+static const char *judge_fields(struct http_parser *p)
+{
+	const struct http_head *h = &p->head;
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		unsigned once = p->side == HTTP_REQUEST ? ONCE | ONCE_ASKED : ONCE;
+
+		if ((known[i].rules & once) && count_field(h, known[i].name) > 1)
+			return "a header field is there twice";
+		if ((known[i].rules & NOT_HOP) && connection_has(h, known[i].name))
+			return "Connection names a field that is not hop-by-hop";
+	}
+	return NULL;
+}
+
+static enum http_event judge_request(struct http_parser *p)
+{
+	struct http_head *h = &p->head;
+	const char *host = http_field(h, "host"), *expect = http_field(h, "expect"), *why;
+	bool asks = http_field(h, "upgrade") != NULL;
+
+	if (!host && h->minor == 1)
+		return http_bad(p, 400, "no Host");
+	if (host && !http_host_ok(host, strlen(host), false))
+		return http_bad(p, 400, "malformed Host");
+	why = judge_target(h, host);
+	if (why)
+		return http_bad(p, 400, why);
+	if (expect && (h->minor == 0 || strcasecmp(expect, "100-continue") != 0))
+		return http_bad(p, 417, "unknown expectation");
+	h->continue_100 = expect != NULL;
+	if (asks != connection_has(h, "upgrade"))
+		return http_bad(p, 400, "Upgrade and Connection disagree");
+	h->upgrade = asks || h->form == HTTP_AUTHORITY;
+	if (h->upgrade && h->body != HTTP_NO_BODY)
+		return http_bad(p, 400, "an upgrade with a body");
+	if (asks && h->minor == 0)
+		return http_bad(p, 400, "Upgrade in HTTP/1.0");
+	return HTTP_HEAD;
+}
+
+static enum http_event judge_response(struct http_parser *p)
+{
+	struct http_head *h = &p->head;
+	int s = h->status;
+
+	if (s < 100 || s > 599)
+		return http_bad(p, 400, "status out of range");
+	if (s < 200 || s == 204) {
+		if (h->body != HTTP_NO_BODY)
+			return http_bad(p, 400, "a body where none can be");
+	} else if (p->asked_head || s == 304) {
+		h->body = HTTP_NO_BODY;
+	} else if (p->asked_connect && s < 300) {
+		if (h->body != HTTP_NO_BODY)
+			return http_bad(p, 400, "a body where none can be");
+		h->upgrade = true;
+	} else if (h->body == HTTP_NO_BODY && !http_field(h, "content-length")) {
+		h->body = HTTP_UNTIL_CLOSE;
+		h->keep_alive = false;
+	}
+	if (s == 101) {
+		if (!p->upgrade_ok || !http_field(h, "upgrade"))
+			return http_bad(p, 400, "101 that nobody asked for");
+		h->upgrade = true;
+	} else if (s < 200 && ++p->interim > HTTP_INTERIM_MAX)
+		return http_bad(p, 400, "too many interim answers");
+	return HTTP_HEAD;
+}
+
+enum http_event http_judge(struct http_parser *p)
+{
+	struct http_head *h = &p->head;
+	const char *why = judge_fields(p);
+	enum http_event ev;
+
+	if (!why)
+		why = judge_framing(h);
+	if (why)
+		return http_bad(p, strcmp(why, "unknown Transfer-Encoding") == 0 ? 501 : 400, why);
+	h->keep_alive = h->minor == 1 && !connection_has(h, "close");
+	ev = p->side == HTTP_REQUEST ? judge_request(p) : judge_response(p);
+	if (ev != HTTP_HEAD)
+		return ev;
+	p->left = h->body == HTTP_LENGTH ? h->length : 0;
+	p->digits = 0;
+	if (p->side == HTTP_RESPONSE && h->status < 200 && h->status != 101)
+		p->state = S_INTERIM;
+	else
+		p->state = h->body == HTTP_LENGTH	 ? S_LENGTH
+			   : h->body == HTTP_CHUNKED	 ? S_SIZE
+			   : h->body == HTTP_UNTIL_CLOSE ? S_CLOSE
+							 : S_DONE;
+	return ev;
+}

@@ -1,0 +1,424 @@
+#include "http/http1.h"
+#include "http/internal.h"
+#include <assert.h>
+#include <string.h>
+
+/* How it works: one byte moves the parser from state to state (step_*()); pieces of the head are
+ * collected, each terminated, in text[]; when the empty line is complete, http_judge() looks at the
+ * head as a whole and sets the state of the body. Bodies are not copied: HTTP_DATA points into the
+ * caller's bytes. S_BAD and S_DONE are left by http_parser_next() alone (S_BAD never).
+ */
+
+enum http_event http_bad(struct http_parser *p, int status, const char *why)
+{
+	p->state = S_BAD;
+	p->bad_status = status;
+	p->why = why;
+	return HTTP_BAD;
+}
+
+struct http_parser *http_parser_new(enum http_side side)
+{
+	struct http_parser *p = malloc(sizeof(*p));
+
+	if (!p)
+		return NULL;
+	memset(p, 0, offsetof(struct http_parser, text));
+	p->side = side;
+	return p;
+}
+
+void http_parser_free(struct http_parser *p)
+{
+	free(p);
+}
+
+static void forget_head(struct http_parser *p)
+{
+	memset(&p->head, 0, sizeof(p->head));
+	p->state = S_START;
+	p->bytes = p->text_len = p->piece = 0;
+	p->at = 0;
+}
+
+void http_parser_next(struct http_parser *p)
+{
+	assert(p->state == S_DONE);
+	forget_head(p);
+	p->started = false;
+	p->interim = 0;
+	p->left = 0;
+	p->trailer_bytes = 0;
+}
+
+void http_parser_expect(struct http_parser *p, const char *method, bool upgrade)
+{
+	assert(p->side == HTTP_RESPONSE);
+	p->asked_head = strcmp(method, "HEAD") == 0;
+	p->asked_connect = strcmp(method, "CONNECT") == 0;
+	p->upgrade_ok = upgrade;
+}
+
+bool http_started(const struct http_parser *p)
+{
+	return p->started;
+}
+
+const struct http_head *http_head(const struct http_parser *p)
+{
+	return &p->head;
+}
+
+const char *http_why(const struct http_parser *p)
+{
+	return p->why ? p->why : "";
+}
+
+int http_bad_status(const struct http_parser *p)
+{
+	return p->bad_status;
+}
+
+/* keep() - one byte of the present piece; the head's cap bounds text[] */
+static void keep(struct http_parser *p, unsigned char c)
+{
+	p->text[p->text_len++] = (char)c;
+}
+
+/* piece_end() - terminate the present piece and give it out */
+static const char *piece_end(struct http_parser *p)
+{
+	const char *s = p->text + p->piece;
+
+	p->text[p->text_len++] = '\0';
+	p->piece = p->text_len;
+	return s;
+}
+
+static size_t piece_len(const struct http_parser *p)
+{
+	return p->text_len - p->piece;
+}
+
+static enum http_event step_request_line(struct http_parser *p, unsigned char c)
+{
+	static const char version[] = "HTTP/1.";
+
+	switch ((int)p->state) {
+	case S_METHOD:
+		if (c == ' ' && piece_len(p) > 0) {
+			p->head.method = piece_end(p);
+			p->state = S_TARGET;
+		} else if (!http_is(c, HTTP_C_TOKEN))
+			return http_bad(p, 400, "malformed method");
+		else if (piece_len(p) >= HTTP_METHOD_MAX)
+			return http_bad(p, 501, "method too long");
+		else
+			keep(p, c);
+		return HTTP_MORE;
+	case S_TARGET:
+		if (c == ' ' && piece_len(p) > 0) {
+			p->head.target = piece_end(p);
+			p->state = S_VERSION;
+		} else if (!http_is(c, HTTP_C_TARGET))
+			return http_bad(p, 400, "malformed request target");
+		else if (piece_len(p) >= HTTP_TARGET_MAX)
+			return http_bad(p, 414, "request target too long");
+		else
+			keep(p, c);
+		return HTTP_MORE;
+	default: /* S_VERSION */
+		if (p->at < sizeof(version) - 1) {
+			if (c != (unsigned char)version[p->at++])
+				return http_bad(p, p->at > 5 ? 505 : 400, "not HTTP/1.x");
+		} else if (p->at == sizeof(version) - 1) {
+			if (c != '0' && c != '1')
+				return http_bad(p, 505, "not HTTP/1.0 or HTTP/1.1");
+			p->head.minor = c - '0';
+			p->at++;
+		} else {
+			if (c != '\r')
+				return http_bad(p, 400, "malformed request line");
+			p->state = S_LINE_LF;
+		}
+		return HTTP_MORE;
+	}
+}
+
+static enum http_event step_status_line(struct http_parser *p, unsigned char c)
+{
+	static const char version[] = "HTTP/1.";
+
+	switch ((int)p->state) {
+	case S_RVERSION:
+		if (p->at < sizeof(version) - 1) {
+			if (c != (unsigned char)version[p->at++])
+				return http_bad(p, 505, "not HTTP/1.x");
+		} else if (p->at == sizeof(version) - 1) {
+			if (c != '0' && c != '1')
+				return http_bad(p, 505, "not HTTP/1.0 or HTTP/1.1");
+			p->head.minor = c - '0';
+			p->at++;
+		} else {
+			if (c != ' ')
+				return http_bad(p, 400, "malformed status line");
+			p->at = 0;
+			p->state = S_STATUS;
+		}
+		return HTTP_MORE;
+	case S_STATUS:
+		if (p->at < 3) {
+			if (!http_is(c, HTTP_C_DIGIT))
+				return http_bad(p, 400, "malformed status");
+			p->head.status = p->head.status * 10 + (c - '0');
+			p->at++;
+			return HTTP_MORE;
+		}
+		/* The space may be missing with the reason: servers do it, and nothing hangs on it. */
+		p->state = c == '\r' ? S_LINE_LF : S_REASON;
+		if (c == '\r')
+			p->head.reason = piece_end(p);
+		return c == ' ' || c == '\r' ? HTTP_MORE : http_bad(p, 400, "malformed status");
+	default: /* S_REASON */
+		if (c == '\r') {
+			p->head.reason = piece_end(p);
+			p->state = S_LINE_LF;
+		} else if (!http_is(c, HTTP_C_VALUE))
+			return http_bad(p, 400, "control byte in the reason");
+		else
+			keep(p, c);
+		return HTTP_MORE;
+	}
+}
+
+static enum http_event field_end(struct http_parser *p)
+{
+	struct http_field *f = &p->head.fields[p->head.n_fields];
+
+	while (piece_len(p) > 0 &&
+		(p->text[p->text_len - 1] == ' ' || p->text[p->text_len - 1] == '\t'))
+		p->text_len--;
+	f->value_len = piece_len(p);
+	f->value = piece_end(p);
+	p->head.n_fields++;
+	p->state = S_VALUE_LF;
+	return HTTP_MORE;
+}
+
+static enum http_event step_field(struct http_parser *p, unsigned char c)
+{
+	switch ((int)p->state) {
+	case S_FIELD:
+		if (c == '\r') {
+			p->state = S_HEAD_LF;
+			return HTTP_MORE;
+		}
+		if (c == ' ' || c == '\t')
+			return http_bad(p, 400, "folded header field");
+		if (p->head.n_fields >= HTTP_FIELDS_MAX)
+			return http_bad(p, 431, "too many header fields");
+		p->state = S_NAME;
+		__attribute__((fallthrough));
+	case S_NAME:
+		if (c == ':' && piece_len(p) > 0) {
+			p->head.fields[p->head.n_fields].name_len = piece_len(p);
+			p->head.fields[p->head.n_fields].name = piece_end(p);
+			p->state = S_OWS;
+		} else if (!http_is(c, HTTP_C_TOKEN))
+			return http_bad(p, 400, "malformed header field name");
+		else
+			keep(p, c);
+		return HTTP_MORE;
+	case S_OWS:
+		if (c == ' ' || c == '\t')
+			return HTTP_MORE;
+		p->state = S_VALUE;
+		__attribute__((fallthrough));
+	default: /* S_VALUE */
+		if (c == '\r')
+			return field_end(p);
+		if (!http_is(c, HTTP_C_VALUE))
+			return http_bad(p, 400, "control byte in a header field");
+		keep(p, c);
+		return HTTP_MORE;
+	}
+}
+
+static enum http_event step_head(struct http_parser *p, unsigned char c)
+{
+	if (++p->bytes > HTTP_HEAD_MAX)
+		return http_bad(p, 431, "header too large");
+	if (p->state == S_START) {
+		p->started = true;
+		p->state = p->side == HTTP_REQUEST ? S_METHOD : S_RVERSION;
+	}
+	switch ((int)p->state) {
+	case S_METHOD:
+	case S_TARGET:
+	case S_VERSION:
+		return step_request_line(p, c);
+	case S_RVERSION:
+	case S_STATUS:
+	case S_REASON:
+		return step_status_line(p, c);
+	case S_LINE_LF:
+	case S_VALUE_LF:
+		if (c != '\n')
+			return http_bad(p, 400, "CR without LF");
+		p->state = S_FIELD;
+		return HTTP_MORE;
+	case S_HEAD_LF:
+		if (c != '\n')
+			return http_bad(p, 400, "CR without LF");
+		return http_judge(p);
+	default:
+		return step_field(p, c);
+	}
+}
+
+static enum http_event step_size(struct http_parser *p, unsigned char c)
+{
+	unsigned v;
+
+	if (p->state == S_SIZE_LF) {
+		if (c != '\n')
+			return http_bad(p, 400, "CR without LF");
+		p->digits = 0;
+		p->state = p->left ? S_CHUNK : S_TRAILER;
+		return HTTP_MORE;
+	}
+	if (c == '\r' && p->digits > 0) {
+		p->state = S_SIZE_LF;
+		return HTTP_MORE;
+	}
+	if (c == ';')
+		return http_bad(p, 400, "chunk extension");
+	/* 15 digits cannot overflow and are more than anybody sends. */
+	if (!http_is(c, HTTP_C_HEX) || ++p->digits > 15)
+		return http_bad(p, 400, "malformed chunk size");
+	v = (unsigned)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+	p->left = p->left * 16 + v;
+	return HTTP_MORE;
+}
+
+/* Trailer fields are held to the rules of the head and dropped: none of them can matter later. */
+static enum http_event step_trailer(struct http_parser *p, unsigned char c)
+{
+	if (++p->trailer_bytes > HTTP_TRAILER_MAX)
+		return http_bad(p, 431, "trailer too large");
+	switch ((int)p->state) {
+	case S_TRAILER:
+		if (c == '\r') {
+			p->state = S_LAST_LF;
+			return HTTP_MORE;
+		}
+		p->tname_len = 0;
+		p->state = S_TNAME;
+		__attribute__((fallthrough));
+	case S_TNAME:
+		if (c == ':' && p->tname_len > 0) {
+			p->tname[p->tname_len] = '\0';
+			if (!http_trailer_ok(p->tname))
+				return http_bad(p, 400, "field not allowed in a trailer");
+			p->state = S_TVALUE;
+		} else if (!http_is(c, HTTP_C_TOKEN) || p->tname_len >= sizeof(p->tname) - 1)
+			return http_bad(p, 400, "malformed trailer field name");
+		else
+			p->tname[p->tname_len++] = (char)c;
+		return HTTP_MORE;
+	case S_TVALUE:
+		if (c == '\r')
+			p->state = S_TVALUE_LF;
+		else if (!http_is(c, HTTP_C_VALUE))
+			return http_bad(p, 400, "control byte in a trailer field");
+		return HTTP_MORE;
+	default: /* S_TVALUE_LF, S_LAST_LF */
+		if (c != '\n')
+			return http_bad(p, 400, "CR without LF");
+		if (p->state == S_LAST_LF) {
+			p->state = S_DONE;
+			return HTTP_END;
+		}
+		p->state = S_TRAILER;
+		return HTTP_MORE;
+	}
+}
+
+static enum http_event step_body(struct http_parser *p, unsigned char c)
+{
+	switch ((int)p->state) {
+	case S_SIZE:
+	case S_SIZE_LF:
+		return step_size(p, c);
+	case S_CHUNK_CR:
+		p->state = S_CHUNK_LF;
+		return c == '\r' ? HTTP_MORE : http_bad(p, 400, "chunk longer than its size");
+	case S_CHUNK_LF:
+		p->state = S_SIZE;
+		return c == '\n' ? HTTP_MORE : http_bad(p, 400, "CR without LF");
+	default:
+		return step_trailer(p, c);
+	}
+}
+
+/* give() - a run of body bytes in place */
+static enum http_event give(struct http_parser *p, const char *in, size_t len, size_t *ret_used,
+	const char **ret_data, size_t *ret_len)
+{
+	size_t n = len;
+
+	if (p->state != S_CLOSE) {
+		if (n > p->left)
+			n = (size_t)p->left;
+		p->left -= n;
+		if (p->left == 0)
+			p->state = p->state == S_LENGTH ? S_DONE : S_CHUNK_CR;
+	}
+	*ret_used += n;
+	*ret_data = in;
+	*ret_len = n;
+	return HTTP_DATA;
+}
+
+enum http_event http_parse(struct http_parser *p, const void *in, size_t len, size_t *ret_used,
+	const char **ret_data, size_t *ret_len)
+{
+	const char *s = in;
+
+	*ret_used = 0;
+	if (p->state == S_INTERIM)
+		forget_head(p);
+	for (;;) {
+		enum http_event ev;
+		unsigned char c;
+
+		if (p->state == S_BAD)
+			return HTTP_BAD;
+		if (p->state == S_DONE)
+			return HTTP_END;
+		if (*ret_used == len)
+			return HTTP_MORE;
+		if (p->state == S_LENGTH || p->state == S_CHUNK || p->state == S_CLOSE)
+			return give(p, s + *ret_used, len - *ret_used, ret_used, ret_data, ret_len);
+		c = (unsigned char)s[(*ret_used)++];
+		ev = p->state < S_INTERIM ? step_head(p, c) : step_body(p, c);
+		if (ev != HTTP_MORE)
+			return ev;
+	}
+}
+
+enum http_event http_parse_eof(struct http_parser *p)
+{
+	switch ((int)p->state) {
+	case S_CLOSE:
+		p->state = S_DONE;
+		return HTTP_END;
+	case S_START:
+	case S_DONE:
+		return HTTP_END;
+	case S_BAD:
+		return HTTP_BAD;
+	default:
+		return http_bad(p, 400, "the message ends too early");
+	}
+}

@@ -1,0 +1,89 @@
+/* internal.h - the parser's insides: states, byte classes, the judge of a whole head
+ *
+ * http1.c moves through the states; head.c judges a complete head; class.c is the table.
+ */
+#ifndef HTTP_INTERNAL_H
+#define HTTP_INTERNAL_H
+#include "http/http1.h"
+
+enum http_class {
+	HTTP_C_TOKEN = 1, /* tchar: methods, field names */
+	HTTP_C_TARGET = 2, /* request target */
+	HTTP_C_VALUE = 4, /* field value, reason: HT, SP, VCHAR, obs-text */
+	HTTP_C_DIGIT = 8,
+	HTTP_C_HEX = 16,
+	HTTP_C_HOST = 32, /* registered name: letters, digits, '-', '.', '_' */
+	HTTP_C_IPV6 = 64, /* inside brackets */
+	HTTP_C_SEGMENT = 128, /* may leave a percent-escape in a path segment */
+};
+
+extern const unsigned char http_class[256];
+static inline bool http_is(unsigned char c, unsigned mask)
+{
+	return http_class[c] & mask;
+}
+
+enum http_state {
+	S_START, /* nothing of the message yet */
+	S_METHOD,
+	S_TARGET,
+	S_VERSION, /* request: after the target */
+	S_RVERSION, /* response: at the start */
+	S_STATUS,
+	S_REASON,
+	S_LINE_LF,
+	S_FIELD, /* first byte of a field line, or the CR of the empty line */
+	S_NAME,
+	S_OWS,
+	S_VALUE,
+	S_VALUE_LF,
+	S_HEAD_LF,
+	S_INTERIM, /* a 1xx head was given out */
+	S_LENGTH,
+	S_CLOSE,
+	S_SIZE, /* chunk size */
+	S_SIZE_LF,
+	S_CHUNK,
+	S_CHUNK_CR,
+	S_CHUNK_LF,
+	S_TRAILER, /* first byte of a trailer line, or the CR of the last line */
+	S_TNAME,
+	S_TVALUE,
+	S_TVALUE_LF,
+	S_LAST_LF,
+	S_DONE,
+	S_BAD,
+};
+
+struct http_parser {
+	enum http_side side;
+	enum http_state state;
+	struct http_head head;
+	const char *why;
+	int bad_status;
+	bool started;
+	/* what was asked, for responses */
+	bool asked_head, asked_connect, upgrade_ok;
+	unsigned interim;
+	/* head under construction: text[] holds the pieces, each terminated */
+	size_t bytes; /* of the head taken so far */
+	size_t text_len, piece; /* piece: where the present one starts */
+	unsigned at; /* position inside the version or the status */
+	/* body */
+	uint64_t left; /* of the length or of the chunk */
+	unsigned digits; /* of the chunk size */
+	size_t trailer_bytes;
+	char tname[64]; /* name of a trailer field */
+	size_t tname_len;
+	char text[HTTP_HEAD_MAX + 8];
+};
+
+/* http_bad() - refuse: remembers @why (static text) and the status for the peer */
+enum http_event http_bad(struct http_parser *p, int status, const char *why);
+/* http_judge() - a head is complete: framing, duplicates, host, connection; HTTP_HEAD or HTTP_BAD */
+enum http_event http_judge(struct http_parser *p);
+/* http_trailer_ok() - may a field of that name stand in a trailer? */
+bool http_trailer_ok(const char *name);
+/* http_host_ok() - host[:port]; with @need_port a port must be there */
+bool http_host_ok(const char *s, size_t len, bool need_port);
+#endif
