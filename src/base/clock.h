@@ -6,7 +6,7 @@
 #define BASE_CLOCK_H
 #include <stdint.h>
 
-int64_t clock_ms(void);	     /* CLOCK_MONOTONIC, milliseconds */
+int64_t clock_ms(void); /* CLOCK_MONOTONIC, milliseconds */
 int64_t clock_real_ms(void); /* since 1970, milliseconds */
 /* clock_left() - milliseconds until @deadline, 0 when it has passed, never above INT_MAX */
 int clock_left(int64_t deadline);

@@ -12,18 +12,18 @@
 
 enum err_code {
 	ERR_NONE,
-	ERR_INVALID,	 /* the request itself is wrong: "invalid" */
-	ERR_NOT_FOUND,	 /* "not_found" */
-	ERR_CONFLICT,	 /* exists already, or wrong state: "conflict" */
-	ERR_DENIED,	 /* "denied" */
+	ERR_INVALID, /* the request itself is wrong: "invalid" */
+	ERR_NOT_FOUND, /* "not_found" */
+	ERR_CONFLICT, /* exists already, or wrong state: "conflict" */
+	ERR_DENIED, /* "denied" */
 	ERR_UNAVAILABLE, /* a needed service or program is not there: "unavailable" */
-	ERR_TIMEOUT,	 /* "timeout" */
-	ERR_LIMIT,	 /* "limit" */
-	ERR_INTERNAL,	 /* "internal" */
+	ERR_TIMEOUT, /* "timeout" */
+	ERR_LIMIT, /* "limit" */
+	ERR_INTERNAL, /* "internal" */
 	ERR_CODE_COUNT
 };
 
-#define ERR_MSG_MAX 512
+#define ERR_MSG_MAX  512
 #define ERR_HINT_MAX 256
 
 struct err {

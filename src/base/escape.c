@@ -77,7 +77,7 @@ static int one(char *out, size_t cap, const char *s, size_t n, unsigned cp)
 
 char *escape_text(char *dst, size_t cap, const char *src, size_t len)
 {
-	size_t pos = 0;
+	size_t pos = 0, cut = 0; /* cut: the last place where "..." has room */
 
 	if (cap == 0)
 		return dst;
@@ -88,9 +88,10 @@ char *escape_text(char *dst, size_t cap, const char *src, size_t len)
 		char piece[16];
 		size_t k = (size_t)one(piece, sizeof(piece), src + i, n, cp);
 
-		if (pos + k + 1 > cap || (pos + k + 4 > cap && i + (n ? n : 1) < len)) {
-			if (pos + 4 <= cap)
-				memcpy(dst + pos, "...", 4);
+		if (pos + 4 <= cap)
+			cut = pos;
+		if (pos + k + 1 > cap) {
+			(void)snprintf(dst + cut, cap - cut, "...");
 			return dst;
 		}
 		memcpy(dst + pos, piece, k + 1);

@@ -113,11 +113,11 @@ int io_replace_file(int dirfd, const char *path, const void *p, size_t len, mode
 
 	if (snprintf(tmp, sizeof(tmp), "%s.%d.tmp", path, (int)getpid()) >= (int)sizeof(tmp))
 		return -ENAMETOOLONG;
-	(void)snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path + 1) : 1,
-		slash ? path : ".");
+	(void)snprintf(
+		dir, sizeof(dir), "%.*s", slash ? (int)(slash - path + 1) : 1, slash ? path : ".");
 	{
-		AUTO_FD fd = openat(dirfd, tmp,
-			O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+		AUTO_FD fd = openat(
+			dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
 
 		if (fd < 0)
 			return -errno;

@@ -76,8 +76,8 @@ void loop_free(struct loop *l)
 	free(l);
 }
 
-int loop_add_fd(struct loop *l, int fd, uint32_t events, loop_fd_fn fn, void *ctx,
-	struct loop_fd **ret_src)
+int loop_add_fd(
+	struct loop *l, int fd, uint32_t events, loop_fd_fn fn, void *ctx, struct loop_fd **ret_src)
 {
 	struct loop_fd *s = calloc(1, sizeof(*s));
 	struct epoll_event ev = {.events = events, .data.ptr = s};
@@ -113,8 +113,8 @@ void loop_del_fd(struct loop_fd *s)
 	s->loop->has_dead = true;
 }
 
-int loop_add_timer(struct loop *l, int64_t at_ms, loop_timer_fn fn, void *ctx,
-	struct loop_timer **ret_timer)
+int loop_add_timer(
+	struct loop *l, int64_t at_ms, loop_timer_fn fn, void *ctx, struct loop_timer **ret_timer)
 {
 	struct loop_timer *t = calloc(1, sizeof(*t)), **at = &l->timers;
 

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct loop;
-struct loop_fd;	   /* a watched descriptor */
+struct loop_fd; /* a watched descriptor */
 struct loop_timer; /* a one-shot timer */
 
 typedef void (*loop_fd_fn)(void *ctx, uint32_t events);

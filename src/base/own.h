@@ -8,16 +8,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define MUST_USE __attribute__((warn_unused_result))
-#define NORETURN __attribute__((noreturn))
+#define MUST_USE	       __attribute__((warn_unused_result))
+#define NORETURN	       __attribute__((noreturn))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
-#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_LEN(a)	       (sizeof(a) / sizeof((a)[0]))
 
 /* own_close_fd() - close *@fd if it owns one, and forget it; errno is kept */
 void own_close_fd(int *fd);
 void own_free(void *pp);
 
-#define AUTO_FD __attribute__((cleanup(own_close_fd))) int
+#define AUTO_FD	  __attribute__((cleanup(own_close_fd))) int
 #define AUTO_FREE __attribute__((cleanup(own_free)))
 /* AUTO(box) b = {...}; runs box_auto(&b); the type's own header defines box_auto() */
 #define AUTO(type) __attribute__((cleanup(type##_auto))) struct type

@@ -22,23 +22,28 @@ static const char *home_dir(void)
 	return pw ? pw->pw_dir : NULL;
 }
 
-static int user_dir(char dst[PATH_MAX], const char *own, const char *xdg, const char *under,
-	struct err *e)
+static int user_dir(
+	char dst[PATH_MAX], const char *own, const char *xdg, const char *under, struct err *e)
 {
 	const char *v = getenv(own), *home;
+	int n;
 
 	if (v && v[0]) {
 		if (v[0] != '/')
 			return err_set(e, ERR_INVALID, -EINVAL, "%s must be an absolute path", own);
-		return snprintf(dst, PATH_MAX, "%s", v) >= PATH_MAX ? -ENAMETOOLONG : 0;
+		n = snprintf(dst, PATH_MAX, "%s", v);
+		return n >= PATH_MAX ? err_sys(e, -ENAMETOOLONG, "%s", own) : 0;
 	}
 	v = getenv(xdg);
-	if (v && v[0] == '/')
-		return paths_join(dst, v, "sbx");
+	if (v && v[0] == '/') {
+		n = snprintf(dst, PATH_MAX, "%s/sbx", v);
+		return n >= PATH_MAX ? err_sys(e, -ENAMETOOLONG, "%s", xdg) : 0;
+	}
 	home = home_dir();
 	if (!home)
 		return err_set(e, ERR_UNAVAILABLE, -ENOENT, "no home directory: set %s", own);
-	return snprintf(dst, PATH_MAX, "%s/%s/sbx", home, under) >= PATH_MAX ? -ENAMETOOLONG : 0;
+	n = snprintf(dst, PATH_MAX, "%s/%s/sbx", home, under);
+	return n >= PATH_MAX ? err_sys(e, -ENAMETOOLONG, "home directory") : 0;
 }
 
 static int exists(const char *dir, const char *name)

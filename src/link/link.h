@@ -11,10 +11,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define LINK_BYTES	192
-#define LINK_TEXT	128
-#define LINK_GUEST_CID	3
-#define LINK_SOCKET	"link.sock" /* in the sandbox's directory */
+#define LINK_BYTES     192
+#define LINK_TEXT      128
+#define LINK_GUEST_CID 3
+#define LINK_SOCKET    "link.sock" /* in the sandbox's directory */
 
 enum link_op {
 	LINK_HELLO = 1,
@@ -42,16 +42,16 @@ struct link_msg {
 	uint32_t seq, port;
 	int32_t result;
 	enum link_state state; /* HELLO, STATE; 0 elsewhere */
-	uint64_t n[5];	       /* a..e */
-	char text[LINK_TEXT];  /* terminated */
+	uint64_t n[5]; /* a..e */
+	char text[LINK_TEXT]; /* terminated */
 };
 
 enum link_result { LINK_OK, LINK_MALFORMED };
 
 void link_encode(uint8_t dst[LINK_BYTES], const struct link_msg *m);
 /* link_decode() - @has_fd: did a descriptor come with it? Wrong for the operation: malformed */
-enum link_result link_decode(const uint8_t *p, size_t len, bool has_fd, struct link_msg *ret_m)
-	MUST_USE;
+enum link_result link_decode(
+	const uint8_t *p, size_t len, bool has_fd, struct link_msg *ret_m) MUST_USE;
 /* link_op_takes_fd() - OPEN and STREAM do */
 bool link_op_takes_fd(enum link_op op);
 

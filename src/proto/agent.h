@@ -9,10 +9,10 @@
 #define PROTO_AGENT_H
 #include "proto/frame.h"
 
-#define AGENT_LIST_MAX	4096 /* items of any list */
-#define AGENT_MOUNT_MAX 64
+#define AGENT_LIST_MAX	  4096 /* items of any list */
+#define AGENT_MOUNT_MAX	  64
 #define AGENT_SESSION_MAX 32
-#define AGENT_CREDIT 65536 /* bytes of STDIN granted at first */
+#define AGENT_CREDIT	  65536 /* bytes of STDIN granted at first */
 
 enum proto_result { PROTO_OK, PROTO_MALFORMED };
 
@@ -28,7 +28,7 @@ enum { AGENT_MOUNT_RO = 1, AGENT_MOUNT_FILE = 2 };
 struct agent_mount {
 	uint32_t export_index;
 	uint8_t flags; /* AGENT_MOUNT_* */
-	char *path;    /* absolute, in the guest */
+	char *path; /* absolute, in the guest */
 };
 
 struct agent_setup {

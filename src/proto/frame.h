@@ -11,10 +11,10 @@
 
 #define FRAME_VERSION	 1
 #define FRAME_HEADER	 8
-#define FRAME_DATA_MAX	 65536	 /* payload of any type but EXEC and SETUP */
+#define FRAME_DATA_MAX	 65536 /* payload of any type but EXEC and SETUP */
 #define FRAME_BIG_MAX	 1048576 /* payload of EXEC and SETUP */
-#define FRAME_PORT_BOOT	 1	 /* guest → host */
-#define FRAME_PORT_AGENT 1024	 /* host → guest */
+#define FRAME_PORT_BOOT	 1 /* guest → host */
+#define FRAME_PORT_AGENT 1024 /* host → guest */
 
 enum frame_type {
 	FRAME_EXEC = 0x01,
@@ -54,7 +54,7 @@ enum frame_result { FRAME_MORE, FRAME_GOT, FRAME_BAD };
 
 struct frame_decoder {
 	struct buf in; /* bytes not yet given out */
-	size_t used;   /* of the frame given out last */
+	size_t used; /* of the frame given out last */
 	bool bad;
 };
 
