@@ -1,0 +1,268 @@
+/* Giving a tree out: depth first with a stack of open directories, no recursion. What vanishes
+ * under way is left out; a file that changes its length keeps the one it was announced with.
+ * Sockets, devices and pipes are left out, and so are the kernel's own file systems below.
+ */
+#include "guest/channel.h"
+#include "proto/tar.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+#define DEPTH_MAX 512
+
+struct level {
+	DIR *dir;
+	size_t path_len; /* of entry.path when in it */
+	dev_t dev;
+};
+
+struct get {
+	struct channel *c;
+	struct tar_entry entry;
+	struct buf head;
+	struct level stack[DEPTH_MAX];
+	size_t depth;
+};
+
+static int put_head(struct get *g, struct err *e)
+{
+	int r;
+
+	buf_clear(&g->head);
+	r = tar_put_entry(&g->head, &g->entry);
+	if (r < 0)
+		return err_sys(e, r, "name of '%s'", g->entry.path);
+	return channel_put(g->c, g->head.data, g->head.len, e);
+}
+
+static int put_zeros(struct get *g, uint64_t n, struct err *e)
+{
+	while (n > 0) {
+		uint8_t *room;
+		size_t len;
+		int r = channel_room(g->c, &room, &len, e);
+
+		if (r < 0)
+			return r;
+		if (len > n)
+			len = (size_t)n;
+		memset(room, 0, len);
+		channel_filled(g->c, len);
+		n -= len;
+	}
+	return 0;
+}
+
+static int put_content(struct get *g, int fd, struct err *e)
+{
+	uint64_t left = g->entry.size;
+
+	while (left > 0) {
+		uint8_t *room;
+		size_t len;
+		ssize_t n;
+		int r = channel_room(g->c, &room, &len, e);
+
+		if (r < 0)
+			return r;
+		n = read(fd, room, len < left ? len : (size_t)left);
+		if (n < 0 && errno != EINTR)
+			return err_sys(e, -errno, "read '%s'", g->entry.path);
+		if (n == 0)
+			break; /* shorter than it was */
+		if (n > 0) {
+			channel_filled(g->c, (size_t)n);
+			left -= (uint64_t)n;
+		}
+	}
+	return put_zeros(g, left + tar_padding(g->entry.size), e);
+}
+
+static void describe(struct get *g, const struct stat *st)
+{
+	struct tar_entry *t = &g->entry;
+
+	t->linkname[0] = '\0';
+	t->mode = st->st_mode & 07777;
+	t->uid = st->st_uid;
+	t->gid = st->st_gid;
+	t->mtime = st->st_mtim.tv_sec;
+	t->mtime_ns = (uint32_t)st->st_mtim.tv_nsec;
+	t->size = 0;
+}
+
+static int put_file(struct get *g, int dir, const char *name, struct err *e)
+{
+	AUTO_FD fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+	int r;
+
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, -errno, "open '%s'", g->entry.path);
+	if (!S_ISREG(st.st_mode))
+		return 0; /* it has become something else */
+	describe(g, &st);
+	g->entry.type = TAR_FILE;
+	g->entry.size = (uint64_t)st.st_size;
+	r = put_head(g, e);
+	return r < 0 ? r : put_content(g, fd, e);
+}
+
+static int put_symlink(
+	struct get *g, int dir, const char *name, const struct stat *st, struct err *e)
+{
+	ssize_t n;
+
+	describe(g, st);
+	n = readlinkat(dir, name, g->entry.linkname, sizeof(g->entry.linkname) - 1);
+	if (n <= 0)
+		return 0;
+	g->entry.linkname[n] = '\0';
+	g->entry.type = TAR_SYMLINK;
+	return put_head(g, e);
+}
+
+/* is_kernels() - a mount that shows no files but the kernel's state */
+static bool is_kernels(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return true;
+	switch ((unsigned long)fs.f_type) {
+	case PROC_SUPER_MAGIC:
+	case SYSFS_MAGIC:
+	case DEVPTS_SUPER_MAGIC:
+	case CGROUP2_SUPER_MAGIC:
+	case CGROUP_SUPER_MAGIC:
+	case DEBUGFS_MAGIC:
+	case TRACEFS_MAGIC:
+	case SECURITYFS_MAGIC:
+	case BPF_FS_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* enter() - put the directory's entry and make it the top of the stack */
+static int enter(struct get *g, int dir, const char *name, struct err *e)
+{
+	AUTO_FD fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct level *top = &g->stack[g->depth];
+	struct stat st;
+	int r;
+
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+		return 0;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, -errno, "open '%s'", g->entry.path);
+	if (g->depth == DEPTH_MAX)
+		return err_sys(e, -ELOOP, "'%s' is too deep", g->entry.path);
+	describe(g, &st);
+	g->entry.type = TAR_DIR;
+	r = put_head(g, e);
+	if (r < 0)
+		return r;
+	if (g->depth > 0 && top[-1].dev != st.st_dev && is_kernels(fd))
+		return 0;
+	top->dir = fdopendir(fd);
+	if (!top->dir)
+		return err_sys(e, -errno, "read '%s'", g->entry.path);
+	fd = -1; /* the DIR has it */
+	top->path_len = strcmp(g->entry.path, ".") == 0 ? 0 : strlen(g->entry.path);
+	top->dev = st.st_dev;
+	g->depth++;
+	return 0;
+}
+
+static int put_one(struct get *g, int dir, const char *name, struct err *e)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : err_sys(e, -errno, "look at '%s'", g->entry.path);
+	if (S_ISREG(st.st_mode))
+		return put_file(g, dir, name, e);
+	if (S_ISLNK(st.st_mode))
+		return put_symlink(g, dir, name, &st, e);
+	return S_ISDIR(st.st_mode) ? enter(g, dir, name, e) : 0;
+}
+
+static int walk(struct get *g, struct err *e)
+{
+	while (g->depth > 0) {
+		struct level *top = &g->stack[g->depth - 1];
+		struct dirent *d = readdir(top->dir);
+		size_t n = top->path_len;
+		int r;
+
+		if (!d) {
+			closedir(top->dir);
+			g->depth--;
+			continue;
+		}
+		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+			continue;
+		if (n + strlen(d->d_name) + 2 > sizeof(g->entry.path))
+			return err_sys(e, -ENAMETOOLONG, "'%.100s…'", g->entry.path);
+		if (n)
+			g->entry.path[n++] = '/';
+		strcpy(g->entry.path + n, d->d_name);
+		r = put_one(g, dirfd(top->dir), d->d_name, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* put_top() - the source itself: under the name it was asked for by */
+static int put_top(struct get *g, const char *source, bool follow, struct err *e)
+{
+	char path[TAR_PATH_MAX], real[PATH_MAX];
+	const char *name;
+	struct stat st;
+	size_t n = strlen(source);
+
+	memcpy(path, source, n + 1);
+	while (n > 1 && path[n - 1] == '/')
+		path[--n] = '\0';
+	name = strrchr(path, '/') + 1;
+	strcpy(g->entry.path, *name ? name : ".");
+	if (!tar_clean_path(real, g->entry.path, strlen(g->entry.path)))
+		return err_set(e, ERR_INVALID, -EINVAL, "'%s' does not end in a name", source);
+	if (follow && !realpath(path, real))
+		return err_sys(e, -errno, "'%s'", path);
+	if (follow)
+		strcpy(path, real);
+	if (lstat(path, &st) < 0)
+		return err_sys(e, -errno, "'%s'", path);
+	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode))
+		return err_set(e, ERR_INVALID, -EINVAL,
+			"'%s' is neither a file nor a directory nor a link", path);
+	return put_one(g, AT_FDCWD, path, e);
+}
+
+int get_serve(struct channel *c, const struct agent_get *m, struct err *e)
+{
+	static struct get g; /* one transfer a process */
+	int r;
+
+	g = (struct get){.c = c};
+	buf_init(&g.head, TAR_PAX_MAX + 4 * TAR_BLOCK);
+	r = put_top(&g, m->path, m->flags & AGENT_GET_FOLLOW, e);
+	if (r == 0)
+		r = walk(&g, e);
+	while (g.depth > 0)
+		closedir(g.stack[--g.depth].dir);
+	buf_fini(&g.head);
+	return r < 0 ? r : put_zeros(&g, TAR_END_BYTES, e);
+}

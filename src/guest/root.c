@@ -1,0 +1,245 @@
+#include "guest/root.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "guest/sys.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#define MODULES	       "/modules"
+#define DISK_WAIT_MS   3000
+#define SQUASHFS_MAGIC "hsqs"
+#define EROFS_MAGIC    "\xe2\xe1\xf5\xe0"
+#define EROFS_AT       1024
+
+/* In the initramfs; unreachable once the root has been switched. */
+#define LOWER	"/lower"
+#define SCRATCH "/scratch"
+#define ROOT	"/root"
+
+int root_early(struct err *e)
+{
+	int r;
+
+	(void)umask(022);
+	(void)mkdir("/dev", 0755);
+	(void)mkdir("/sys", 0755);
+	r = sys_mount("dev", "/dev", "devtmpfs", MS_NOSUID, "mode=755", e);
+	return r < 0 ? r
+		     : sys_mount("sys", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, e);
+}
+
+static void load_module(const char *name)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), MODULES "/%s", name) >= (int)sizeof(path))
+		return;
+	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST)
+		log_warn("module %s: %s", name, strerror(errno));
+	(void)unlink(path); /* the initramfs is memory */
+}
+
+int root_load_modules(struct err *e)
+{
+	char *line, *end;
+	AUTO(buf) order;
+	int r;
+
+	buf_init(&order, 65536);
+	r = io_read_file(AT_FDCWD, MODULES "/order", &order);
+	if (r == -ENOENT)
+		return 0; /* a kernel that has everything built in */
+	if (r < 0)
+		return err_sys(e, r, "read the list of modules");
+	for (line = order.data; line && *line; line = end) {
+		end = strchr(line, '\n');
+		if (end)
+			*end++ = '\0';
+		if (*line && *line != '#' && !strchr(line, '/'))
+			load_module(line);
+	}
+	return 0;
+}
+
+static bool has_serial(const char *disk, const char *serial)
+{
+	char path[PATH_MAX];
+	AUTO(buf) b;
+
+	buf_init(&b, 64);
+	(void)snprintf(path, sizeof(path), "/sys/block/%.64s/serial", disk);
+	if (io_read_file(AT_FDCWD, path, &b) < 0 || b.len == 0)
+		return false;
+	while (b.len && (b.data[b.len - 1] == '\n' || b.data[b.len - 1] == ' '))
+		b.data[--b.len] = '\0';
+	return strcmp(b.data, serial) == 0;
+}
+
+static bool look_for_disk(const char *serial, char dst[64])
+{
+	DIR *d = opendir("/sys/block");
+	struct dirent *entry;
+	bool found = false;
+
+	while (d && !found && (entry = readdir(d))) {
+		if (strncmp(entry->d_name, "vd", 2) != 0 || !has_serial(entry->d_name, serial))
+			continue;
+		(void)snprintf(dst, 64, "/dev/%.50s", entry->d_name);
+		found = access(dst, F_OK) == 0;
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+static int find_disk(const char *serial, char dst[64], struct err *e)
+{
+	int64_t deadline = clock_ms() + DISK_WAIT_MS;
+
+	while (!look_for_disk(serial, dst)) {
+		if (clock_left(deadline) == 0)
+			return err_set(e, ERR_NOT_FOUND, -ENOENT,
+				"there is no disk with the serial '%s'", serial);
+		usleep(10000);
+	}
+	return 0;
+}
+
+/* image_type() - NULL when the disk holds neither of the two */
+static const char *image_type(const char *disk)
+{
+	AUTO_FD fd = open(disk, O_RDONLY | O_CLOEXEC);
+	char start[EROFS_AT + 4] = {0};
+
+	if (fd < 0 || pread(fd, start, sizeof(start), 0) != (ssize_t)sizeof(start))
+		return NULL;
+	if (memcmp(start, SQUASHFS_MAGIC, 4) == 0)
+		return "squashfs";
+	return memcmp(start + EROFS_AT, EROFS_MAGIC, 4) == 0 ? "erofs" : NULL;
+}
+
+static int mount_disks(struct err *e)
+{
+	const char *type;
+	char disk[64];
+	int r;
+
+	(void)mkdir(LOWER, 0755);
+	(void)mkdir(SCRATCH, 0755);
+	(void)mkdir(ROOT, 0755);
+	r = find_disk("root", disk, e);
+	if (r < 0)
+		return r;
+	type = image_type(disk);
+	if (!type)
+		return err_set(e, ERR_INVALID, -EINVAL,
+			"the root image is neither squashfs nor erofs: it is damaged");
+	r = sys_mount(disk, LOWER, type, MS_RDONLY | MS_NOATIME, NULL, e);
+	if (r == 0)
+		r = find_disk("scratch", disk, e);
+	/* Tables are written as they are used: an idle sandbox has nothing to do. */
+	return r < 0 ? r : sys_mount(disk, SCRATCH, "ext4", MS_NOATIME, "noinit_itable", e);
+}
+
+static int mount_overlay(struct err *e)
+{
+	if ((mkdir(SCRATCH "/upper", 0755) < 0 && errno != EEXIST) ||
+		(mkdir(SCRATCH "/work", 0755) < 0 && errno != EEXIST))
+		return err_sys(e, -errno, "prepare the scratch disk");
+	return sys_mount("root", ROOT, "overlay", MS_NOATIME,
+		"lowerdir=" LOWER ",upperdir=" SCRATCH "/upper,workdir=" SCRATCH
+		"/work,redirect_dir=on",
+		e);
+}
+
+struct mounted {
+	const char *what, *where, *type, *options;
+	unsigned long flags;
+	bool needed;
+};
+
+/* Made in the new root before it is entered. Order: a mount point lies in what stands above. */
+static const struct mounted mounts[] = {
+	{"proc", ROOT "/proc", "proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC, true},
+	{"/sys", ROOT "/sys", NULL, NULL, MS_MOVE, true},
+	{"/dev", ROOT "/dev", NULL, NULL, MS_MOVE, true},
+	{"pts", ROOT "/dev/pts", "devpts", "gid=5,mode=620,ptmxmode=666", MS_NOSUID | MS_NOEXEC,
+		true},
+	{"shm", ROOT "/dev/shm", "tmpfs", "mode=1777", MS_NOSUID | MS_NODEV, true},
+	{"run", ROOT "/run", "tmpfs", "mode=755", MS_NOSUID | MS_NODEV, true},
+	{"cgroup", ROOT "/sys/fs/cgroup", "cgroup2", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC, false},
+};
+
+static int mount_all(struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(mounts); i++) {
+		const struct mounted *m = &mounts[i];
+		int r;
+
+		if (mkdir(m->where, 0755) < 0 && errno != EEXIST && m->needed)
+			return err_sys(e, -errno, "make '%s'", m->where + strlen(ROOT));
+		r = sys_mount(
+			m->what, m->where, m->type, m->flags, m->options, m->needed ? e : NULL);
+		if (r < 0 && m->needed)
+			return r;
+	}
+	return 0;
+}
+
+static int switch_root(struct err *e)
+{
+	if (chdir(ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
+		chdir("/") < 0)
+		return err_sys(e, -errno, "enter the new root");
+	return 0;
+}
+
+static int make_places(struct guest *g, struct err *e)
+{
+	static const char *const links[][2] = {{"/proc/self/fd", "/dev/fd"},
+		{"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"},
+		{"/proc/self/fd/2", "/dev/stderr"}, {"pts/ptmx", "/dev/ptmx"}};
+
+	(void)unlink("/dev/ptmx"); /* the kernel's own node works too, but only by luck of place */
+	for (size_t i = 0; i < ARRAY_LEN(links); i++)
+		if (symlink(links[i][0], links[i][1]) < 0 && errno != EEXIST)
+			return err_sys(e, -errno, "make '%s'", links[i][1]);
+	if (mkdir("/tmp", 01777) == 0)
+		(void)chmod("/tmp", 01777);
+	(void)mkdir("/run/lock", 0755);
+	(void)chmod("/run/lock", 01777);
+	g->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	g->pts_fd = open("/dev/pts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (g->null_fd < 0 || g->pts_fd < 0)
+		return err_sys(e, -errno, "open '/dev/null' and '/dev/pts'");
+	return 0;
+}
+
+int root_enter(struct guest *g, struct err *e)
+{
+	int r = mount_disks(e);
+
+	if (r == 0)
+		r = mount_overlay(e);
+	if (r < 0)
+		return r;
+	g->scratch_fd = open(SCRATCH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (g->scratch_fd < 0)
+		return err_sys(e, -errno, "open the scratch disk");
+	r = mount_all(e);
+	if (r == 0)
+		r = switch_root(e);
+	return r < 0 ? r : make_places(g, e);
+}

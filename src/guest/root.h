@@ -1,0 +1,21 @@
+/* root.h - from the initramfs to the sandbox's own root file system
+ *
+ * The walk: device and kernel file systems → modules → disks → overlay → in its place. The agent
+ * goes on running from the initramfs, so nothing that is deleted in the new root can stop it.
+ */
+#ifndef GUEST_ROOT_H
+#define GUEST_ROOT_H
+#include "guest/guest.h"
+#include "base/err.h"
+
+/* root_early() - /dev, /sys and a console: before anything can be said or loaded */
+int root_early(struct err *e) MUST_USE;
+/* root_load_modules() - those of /modules/order, in that order; the files are removed after
+ * One that is missing is skipped; one that the kernel refuses is told to the log.
+ */
+int root_load_modules(struct err *e) MUST_USE;
+/* root_enter() - find the disks, build the root and switch into it; fills g->pts_fd, null_fd,
+ * scratch_fd
+ */
+int root_enter(struct guest *g, struct err *e) MUST_USE;
+#endif
