@@ -60,9 +60,10 @@ int image_store_verify(const struct image *img, struct err *e) MUST_USE;
  */
 int image_store_remove(const struct image_store *s, const char *ref, struct err *e) MUST_USE;
 
-/* image_open_root(), image_open_kernel() - open read-only, check size and magic on that very
+/* image_open_root(), image_open_kernel(), image_open_modules() - open read-only, check size and magic on that very
  * descriptor, and return it: what was checked is what is used
  */
 int image_open_root(const struct image *img, struct err *e) MUST_USE;
 int image_open_kernel(const struct image *img, struct err *e) MUST_USE;
+int image_open_modules(const struct image *img, struct err *e) MUST_USE;
 #endif

@@ -74,7 +74,7 @@ static bool any_ready(const struct virtio_dev *d)
 
 int virtio_dev_agree(struct virtio_dev *d, uint64_t bits)
 {
-	if ((bits & ~virtio_dev_offers(d)) || !(bits & 1ull << VIRTIO_F_VERSION_1))
+	if (bits & ~virtio_dev_offers(d))
 		return -EINVAL;
 	if (any_ready(d))
 		return bits == d->agreed ? 0 : -EBUSY;

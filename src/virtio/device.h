@@ -68,8 +68,9 @@ uint64_t virtio_dev_faults(const struct virtio_dev *d);
 /* For transports. */
 /* virtio_dev_offers() - all feature bits offered */
 uint64_t virtio_dev_offers(const struct virtio_dev *d);
-/* virtio_dev_agree() - the driver took @bits. -EINVAL: not a subset of the offer, or without
- * VERSION_1; -EBUSY: a queue runs and @bits are others than now
+/* virtio_dev_agree() - the driver took @bits. -EINVAL: not a subset of the offer; -EBUSY: a queue
+ * runs and @bits are others than now. Without VERSION_1 the devices work all the same: the host is
+ * little-endian as the guest.
  */
 int virtio_dev_agree(struct virtio_dev *d, uint64_t bits) MUST_USE;
 void virtio_dev_config(struct virtio_dev *d, uint32_t offset, void *dst, size_t len);

@@ -1,0 +1,22 @@
+/* internal.h - what the files of image/ share with each other and with nobody else */
+#ifndef IMAGE_INTERNAL_H
+#define IMAGE_INTERNAL_H
+#include "image/store.h"
+
+bool image_id_ok(const char *s);
+bool image_name_ok(const char *s);
+
+/* image_load() - the image in @dir (any place): meta.json read strictly, then image_check() */
+int image_load(const char *dir, struct image *ret_image, struct err *e) MUST_USE;
+/* image_check() - the cheap check: all three files have their sizes and magic numbers */
+int image_check(const struct image *img, struct err *e) MUST_USE;
+
+/* image_store_publish() - make the finished directory @dir (same file system) an image of the store
+ * On failure @dir is left to the caller. An image of the same id is replaced in one step.
+ */
+int image_store_publish(const struct image_store *s, const char *dir, struct image *ret_image,
+	struct err *e) MUST_USE;
+/* image_store_name() - let @name mean @id */
+int image_store_name(
+	const struct image_store *s, const char *name, const char *id, struct err *e) MUST_USE;
+#endif
