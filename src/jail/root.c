@@ -28,16 +28,20 @@ static int set_attr(int tree, uint64_t attrs)
 	return 0;
 }
 
-int jail_root_open(const struct jail_root *r, int ret_trees[JAIL_FILES_MAX])
+int jail_root_open(const struct jail_root *r, int min, int ret_trees[JAIL_FILES_MAX])
 {
 	if (r->n_files > JAIL_FILES_MAX)
 		return -E2BIG;
 	for (size_t i = 0; i < r->n_files; i++) {
-		ret_trees[i] = -1;
-		if (!r->file[i].host)
-			continue;
-		ret_trees[i] = (int)syscall(SYS_open_tree, AT_FDCWD, r->file[i].host,
-			OPEN_TREE_CLONE | OPEN_TREE_CLOSE);
+		const struct jail_file *f = &r->file[i];
+		AUTO_FD tree = -1;
+
+		if (f->host)
+			tree = (int)syscall(SYS_open_tree, AT_FDCWD, f->host,
+				OPEN_TREE_CLONE | OPEN_TREE_CLOSE);
+		if (f->host && tree < 0)
+			return -errno;
+		ret_trees[i] = fcntl(f->host ? tree : f->copy_fd, F_DUPFD_CLOEXEC, min);
 		if (ret_trees[i] < 0)
 			return -errno;
 	}
@@ -104,7 +108,7 @@ static int place(const struct jail_file *f, int tree)
 	if (at < 0)
 		return -errno;
 	if (!f->host)
-		return copy_into(at, f->copy_fd);
+		return copy_into(at, tree);
 	r = set_attr(tree, FILE_ATTRS);
 	if (r < 0)
 		return r;
@@ -129,8 +133,7 @@ int jail_root_enter(const struct jail_root *r, int trees[JAIL_FILES_MAX])
 		return -errno;
 	for (size_t i = 0; i < r->n_files; i++) {
 		ret = place(&r->file[i], trees[i]);
-		if (trees[i] >= 0)
-			close(trees[i]);
+		close(trees[i]);
 		if (ret < 0)
 			return ret;
 	}

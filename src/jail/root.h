@@ -25,8 +25,10 @@ struct jail_root {
 	size_t n_files;
 };
 
-/* jail_root_open() - take hold of what is bound, with the rights we have now */
-int jail_root_open(const struct jail_root *r, int ret_trees[JAIL_FILES_MAX]) MUST_USE;
+/* jail_root_open() - take hold of what is bound and copied, with the rights and the descriptors we
+ * have now; the new descriptors are @min or above
+ */
+int jail_root_open(const struct jail_root *r, int min, int ret_trees[JAIL_FILES_MAX]) MUST_USE;
 /* jail_root_enter() - build the root as the user we are, and make it "/"; closes @trees
  * Needs CAP_SYS_ADMIN in a mount namespace of our own.
  */

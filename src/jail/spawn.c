@@ -78,11 +78,30 @@ static int write_text(const char *path, const char *text)
 	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EIO;
 }
 
+int jail_proc_pid(int pidfd)
+{
+	char path[64], text[512], *at;
+	AUTO_FD fd = -1;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		return -errno;
+	text[n] = 0;
+	at = strstr(text, "\nPid:");
+	n = at ? strtol(at + 5, NULL, 10) : 0;
+	return n > 0 ? (int)n : -ESRCH;
+}
+
 /* write_maps() - the ids that exist in @pid's user namespace
  * Without CAP_SETGID (an ordinary user) setgroups must be denied first, and the child keeps the
  * supplementary groups it has.
  */
-static int write_maps(pid_t pid, const struct jail_child *c)
+static int write_maps(int pid, const struct jail_child *c)
 {
 	char path[64], uids[128] = "", gids[128] = "";
 	size_t u = 0, g = 0;
@@ -208,15 +227,15 @@ static int become(struct start *s, enum step *at)
 	if (r < 0 || setsid() < 0 || sethostname("sbx", 3) < 0)
 		return r < 0 ? r : -errno;
 	umask(0077);
-	*at = STEP_FDS;
-	r = place_fds(s);
-	if (r < 0)
-		return r;
 	/* The host's files are opened as the user we were, the tmpfs is made as the one we become:
 	 * only that one exists in this user namespace.
 	 */
 	*at = STEP_FILES;
-	r = c->root ? jail_root_open(c->root, trees) : 0;
+	r = c->root ? jail_root_open(c->root, JAIL_FDS_MAX, trees) : 0;
+	if (r < 0)
+		return r;
+	*at = STEP_FDS;
+	r = place_fds(s);
 	if (r < 0)
 		return r;
 	*at = STEP_IDS;
@@ -285,11 +304,14 @@ static int child_error(const struct failure *f, const struct jail_child *c, stru
 }
 
 /* supervise() - let the child go on and hear how far it got */
-static int supervise(pid_t pid, int go, int report, const struct jail_child *c, struct err *e)
+static int supervise(
+	pid_t pid, int pidfd, int go, int report, const struct jail_child *c, struct err *e)
 {
 	struct failure f;
-	int r = write_maps(pid, c);
+	int r = jail_proc_pid(pidfd);
 
+	if (r > 0)
+		r = write_maps(r, c);
 	if (r < 0)
 		return err_sys(e, r, "map the user of '%s'", c->path);
 	if (c->cgroup) {
@@ -342,7 +364,7 @@ int jail_spawn(const struct jail_child *c, pid_t *ret_pid, int *ret_pidfd, struc
 	AUTO_FD own_pidfd = pidfd;
 	own_close_fd(&go_r);
 	own_close_fd(&report_w);
-	r = supervise(pid, go_w, report_r, c, e);
+	r = supervise(pid, own_pidfd, go_w, report_r, c, e);
 	if (r < 0) {
 		(void)kill(pid, SIGKILL);
 		(void)waitpid(pid, NULL, 0);

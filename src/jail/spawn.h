@@ -55,4 +55,8 @@ struct jail_child {
  * Returns when the program was executed. -ENOSYS, -EPERM: a primitive is missing (hint in @e).
  */
 int jail_spawn(const struct jail_child *c, pid_t *ret_pid, int *ret_pidfd, struct err *e) MUST_USE;
+/* jail_proc_pid() - the number of the process behind @pidfd in the /proc that is mounted here, which
+ * need not be of our own pid namespace; negative errno
+ */
+int jail_proc_pid(int pidfd) MUST_USE;
 #endif

@@ -1,0 +1,72 @@
+#include "machine/devices.h"
+#include "link/link.h"
+#include <errno.h>
+#include <sys/socket.h>
+
+/* on_guest_stream() - the guest gets one end of a pair, the daemon the other */
+static int on_guest_stream(void *ctx, uint32_t port)
+{
+	struct devices *d = ctx;
+	int pair[2], r = link_pair(pair);
+
+	if (r < 0)
+		return r;
+	AUTO_FD ours = pair[0], theirs = pair[1];
+	r = d->ev.stream(d->ev.ctx, port, theirs);
+	return r < 0 ? r : TAKE_FD(ours);
+}
+
+static void on_vsock_closed(void *ctx, enum vu_result why)
+{
+	struct devices *d = ctx;
+
+	vhost_user_free(d->vsock_conn);
+	d->vsock_conn = NULL;
+	if (why != VU_CLOSED)
+		d->ev.broken(d->ev.ctx, "QEMU broke the rules of the stream device's connection");
+}
+
+static void on_vsock_running(void *ctx, bool up)
+{
+	struct devices *d = ctx;
+
+	if (up)
+		d->ev.driver_up(d->ev.ctx);
+}
+
+static int open_vsock(struct devices *d, struct loop *l, int *ret_fd, struct err *e)
+{
+	const struct vsock_events streams = {.incoming = on_guest_stream, .ctx = d};
+	const struct vhost_user_events conn = {
+		.closed = on_vsock_closed, .running = on_vsock_running, .ctx = d};
+	int pair[2];
+
+	d->vsock = vsock_new(l, &streams);
+	if (!d->vsock)
+		return err_sys(e, -ENOMEM, "make the stream device");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, -errno, "make a socket pair");
+	AUTO_FD theirs = pair[1];
+	d->vsock_conn = vhost_user_new(l, pair[0], vsock_dev(d->vsock), &conn);
+	if (!d->vsock_conn)
+		return err_sys(e, -errno, "serve the stream device");
+	*ret_fd = TAKE_FD(theirs);
+	return 0;
+}
+
+int devices_open(struct devices *d, struct loop *l, const struct machine_plan *p,
+	const struct devices_events *ev, int *ret_vsock_fd, int *ret_fs_fd, struct err *e)
+{
+	(void)p;
+	*d = (struct devices){.ev = *ev};
+	*ret_fs_fd = -1;
+	return open_vsock(d, l, ret_vsock_fd, e);
+}
+
+void devices_close(struct devices *d)
+{
+	vhost_user_free(d->vsock_conn);
+	vsock_free(d->vsock);
+	d->vsock_conn = NULL;
+	d->vsock = NULL;
+}

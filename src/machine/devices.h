@@ -1,0 +1,34 @@
+/* devices.h - the machine's own devices: streams (vsock) and shared folders (fs)
+ *
+ * Each is served on one end of a socket pair; the engine gets the other.
+ * Thread: vsock on the machine's loop; the file server blocks on host files and has its own.
+ */
+#ifndef MACHINE_DEVICES_H
+#define MACHINE_DEVICES_H
+#include "base/err.h"
+#include "base/loop.h"
+#include "machine/plan.h"
+#include "virtio/vhost_user.h"
+#include "virtio/vsock.h"
+
+struct devices_events {
+	/* driver_up() - the guest's vsock driver runs */
+	void (*driver_up)(void *ctx);
+	/* stream() - the guest opened host port @port; @fd is borrowed; negative errno: refused */
+	int (*stream)(void *ctx, uint32_t port, int fd);
+	/* broken() - the engine broke the rules of a device connection */
+	void (*broken)(void *ctx, const char *why);
+	void *ctx;
+};
+
+struct devices {
+	struct devices_events ev;
+	struct vsock *vsock;
+	struct vhost_user *vsock_conn;
+};
+
+/* devices_open() - *ret_vsock_fd, *ret_fs_fd: the engine's ends (owned by the caller; fs -1: none) */
+int devices_open(struct devices *d, struct loop *l, const struct machine_plan *p,
+	const struct devices_events *ev, int *ret_vsock_fd, int *ret_fs_fd, struct err *e) MUST_USE;
+void devices_close(struct devices *d); /* copes with half-built */
+#endif

@@ -1,0 +1,266 @@
+#include "machine/emulated.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "jail/report.h"
+#include "jail/spawn.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define NOBODY 65534u
+
+static int emulated_open(const struct machine_plan *p, const struct engine_ends *ends,
+	struct engine **ret, struct err *e)
+{
+	struct engine *g = calloc(1, sizeof(*g));
+	int r;
+
+	if (!g)
+		return err_sys(e, -ENOMEM, "open the engine");
+	g->plan = p;
+	g->ends = *ends;
+	g->pidfd = g->stderr_fd = g->stat_fd = g->qmp.fd = -1;
+	r = emulated_files_find(&g->files, p, e);
+	if (r < 0) {
+		engine_emulated.free(g);
+		return r;
+	}
+	*ret = g;
+	return 0;
+}
+
+/* ---- its end ---- */
+
+static void end_it(struct engine *g, const char *why)
+{
+	if (!g->pid)
+		return;
+	if (!g->why[0])
+		(void)snprintf(g->why, sizeof(g->why), "%s", why);
+	(void)syscall(SYS_pidfd_send_signal, g->pidfd, SIGKILL, NULL, 0);
+}
+
+static void on_broken(void *ctx, const char *why)
+{
+	end_it(ctx, why);
+}
+
+/* why_it_ended() - true when it crashed. The guest's word (SHUTDOWN) counts only with a clean exit. */
+static bool why_it_ended(const struct engine *g, int status, char *dst, size_t cap)
+{
+	if (g->why[0]) {
+		(void)snprintf(dst, cap, "%s", g->why);
+		return true;
+	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		bool reset = strcmp(g->qmp.end, "guest-reset") == 0;
+
+		(void)snprintf(dst, cap, "the guest %s", reset ? "rebooted" : "powered off");
+		return false;
+	}
+	if (WIFSIGNALED(status))
+		(void)snprintf(dst, cap, "QEMU was ended by signal %d%s%s", WTERMSIG(status),
+			g->last_words[0] ? ": " : "", g->last_words);
+	else
+		(void)snprintf(dst, cap, "QEMU ended with status %d%s%s", WEXITSTATUS(status),
+			g->last_words[0] ? ": " : "", g->last_words);
+	return true;
+}
+
+/* hear() - pass on what it said; false when there is no more for now */
+static bool hear(struct engine *g)
+{
+	char chunk[512];
+	ssize_t n = read(g->stderr_fd, chunk, sizeof(chunk) - 1);
+
+	if (n <= 0) {
+		if (n == 0 || errno != EAGAIN) {
+			loop_del_fd(g->stderr_src);
+			g->stderr_src = NULL;
+		}
+		return false;
+	}
+	chunk[n] = 0;
+	for (char *save = NULL, *line = strtok_r(chunk, "\n", &save); line;
+		line = strtok_r(NULL, "\n", &save)) {
+		log_info("qemu: %s", line);
+		(void)snprintf(g->last_words, sizeof(g->last_words), "%s", line);
+	}
+	return true;
+}
+
+static void on_stderr(void *ctx, uint32_t events)
+{
+	(void)events;
+	(void)hear(ctx);
+}
+
+static void on_engine_exit(void *ctx, uint32_t events)
+{
+	struct engine *g = ctx;
+	char reason[256];
+	int status = 0;
+	bool crashed;
+
+	(void)events;
+	if (waitpid(g->pid, &status, WNOHANG) != g->pid)
+		return;
+	g->pid = 0;
+	emulated_qmp_drain(&g->qmp);
+	for (unsigned i = 0; g->stderr_src && i < 64; i++)
+		if (!hear(g))
+			break;
+	loop_del_fd(g->pid_src);
+	g->pid_src = NULL;
+	crashed = why_it_ended(g, status, reason, sizeof(reason));
+	g->ev.ended(g->ev.ctx, crashed, reason);
+}
+
+/* ---- its start ---- */
+
+/* spawn() - QEMU in its own jail: another user than ours where there is one, no capability, none of
+ * our files, no network, and only these descriptors
+ */
+static int spawn(
+	struct engine *g, int qmp_fd, int stderr_fd, struct jail_report *report, struct err *e)
+{
+	const int fds[EMU_FD_COUNT] = {-1, stderr_fd, stderr_fd, [EMU_FD_QMP] = qmp_fd,
+		[EMU_FD_CONSOLE] = g->ends.console_fd, [EMU_FD_VSOCK] = g->ends.vsock_fd,
+		[EMU_FD_ROOT] = g->plan->root_fd, [EMU_FD_SCRATCH] = g->plan->scratch_fd,
+		[EMU_FD_LOCK] = g->plan->lock_fd, [EMU_FD_FS] = g->ends.fs_fd};
+	char *const envp[] = {(char[]){"QEMU_MODULE_DIR=/modules"}, NULL};
+	const struct jail_root root = {.file = g->files.file, .n_files = g->files.n};
+	const struct jail_rlimit limits[] = {{RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 256}};
+	uid_t outside = geteuid() == 0 ? NOBODY : geteuid();
+	gid_t outside_gid = geteuid() == 0 ? NOBODY : getegid();
+	struct emulated_args args;
+	struct jail_child c = {.path = g->plan->qemu,
+		.envp = envp,
+		.fds = fds,
+		.n_fds = g->ends.fs_fd < 0 ? EMU_FD_FS : EMU_FD_COUNT,
+		.map = {{NOBODY, outside, NOBODY, outside_gid}},
+		.n_maps = 1,
+		.root = &root,
+		.limit = limits,
+		.n_limits = ARRAY_LEN(limits),
+		.landlock_fd = -1};
+	int r = emulated_args(&args, g->plan, g->ends.fs_fd >= 0);
+
+	if (r < 0)
+		return err_sys(e, r, "write QEMU's command line");
+	c.argv = args.argv;
+	jail_report_add(report, "engine", "namespaces", true, "user pid mount net ipc uts");
+	return jail_spawn(&c, &g->pid, &g->pidfd, e);
+}
+
+static int emulated_start(struct engine *g, struct loop *l, const struct engine_events *ev,
+	struct jail_report *report, struct err *e)
+{
+	int qmp[2], words[2], r;
+	char path[64];
+
+	g->loop = l;
+	g->ev = *ev;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, qmp) < 0)
+		return err_sys(e, -errno, "make a socket pair");
+	AUTO_FD qmp_ours = qmp[0], qmp_theirs = qmp[1];
+	if (pipe2(words, O_CLOEXEC) < 0)
+		return err_sys(e, -errno, "make a pipe");
+	g->stderr_fd = words[0];
+	AUTO_FD words_theirs = words[1];
+	r = spawn(g, qmp_theirs, words_theirs, report, e);
+	if (r < 0)
+		return err_wrap(e, r, "start QEMU");
+	/* Read through this descriptor later, when there is no /proc any more. */
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", jail_proc_pid(g->pidfd));
+	g->stat_fd = open(path, O_RDONLY | O_CLOEXEC);
+	r = io_set_nonblock(g->stderr_fd, true);
+	if (r == 0)
+		r = emulated_qmp_open(&g->qmp, l, TAKE_FD(qmp_ours), on_broken, g);
+	if (r == 0)
+		r = loop_add_fd(l, g->stderr_fd, EPOLLIN, on_stderr, g, &g->stderr_src);
+	if (r == 0)
+		r = loop_add_fd(l, g->pidfd, EPOLLIN, on_engine_exit, g, &g->pid_src);
+	return r < 0 ? err_sys(e, r, "watch QEMU") : 0;
+}
+
+/* ---- while it runs ---- */
+
+static int emulated_pause(struct engine *g, uint32_t tag, engine_done_fn done, void *ctx)
+{
+	return emulated_qmp_ask(&g->qmp, "stop", tag, done, ctx);
+}
+
+static int emulated_resume(struct engine *g, uint32_t tag, engine_done_fn done, void *ctx)
+{
+	return emulated_qmp_ask(&g->qmp, "cont", tag, done, ctx);
+}
+
+static int emulated_power_button(struct engine *g)
+{
+	return emulated_qmp_ask(&g->qmp, "system_powerdown", 0, NULL, NULL);
+}
+
+static void emulated_kill(struct engine *g)
+{
+	end_it(g, "killed");
+}
+
+/* emulated_stats() - /proc/PID/stat: fields 14 and 15 are cpu ticks, 24 resident pages */
+static int emulated_stats(struct engine *g, struct engine_stats *ret)
+{
+	char text[1024], *p;
+	unsigned long long utime = 0, stime = 0, pages = 0;
+	long tick = sysconf(_SC_CLK_TCK), page = sysconf(_SC_PAGESIZE);
+	ssize_t n = pread(g->stat_fd, text, sizeof(text) - 1, 0);
+
+	if (n <= 0)
+		return n < 0 ? -errno : -ENODATA;
+	text[n] = 0;
+	p = strrchr(text, ')'); /* the name may hold anything */
+	if (!p || sscanf(p + 1,
+			  " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d "
+			  "%*d %*d %*u %*u %llu",
+			  &utime, &stime, &pages) != 3)
+		return -EBADMSG;
+	ret->resident_bytes = pages * (unsigned long long)page;
+	ret->cpu_ms = (utime + stime) * 1000 / (unsigned long long)tick;
+	return 0;
+}
+
+static void emulated_free(struct engine *g)
+{
+	if (!g)
+		return;
+	if (g->pid) {
+		end_it(g, "the machine ends");
+		(void)waitpid(g->pid, NULL, 0);
+	}
+	loop_del_fd(g->pid_src);
+	loop_del_fd(g->stderr_src);
+	emulated_qmp_close(&g->qmp);
+	own_close_fd(&g->pidfd);
+	own_close_fd(&g->stderr_fd);
+	own_close_fd(&g->stat_fd);
+	emulated_files_fini(&g->files);
+	free(g);
+}
+
+const struct engine_ops engine_emulated = {
+	.name = "emulated",
+	.open = emulated_open,
+	.start = emulated_start,
+	.pause = emulated_pause,
+	.resume = emulated_resume,
+	.power_button = emulated_power_button,
+	.kill = emulated_kill,
+	.stats = emulated_stats,
+	.free = emulated_free,
+};

@@ -1,0 +1,50 @@
+/* machine.h - one sandbox's machine process: open → load → drop → run
+ *
+ * open:  its plan, and everything that needs a path or a listener
+ * load:  devices, console, engine
+ * drop:  the jail closes: empty root, no capabilities, system calls by list
+ * run:   moves streams and messages until the engine ends
+ * Thread: main, but for the file server's own.
+ */
+#ifndef MACHINE_MACHINE_H
+#define MACHINE_MACHINE_H
+#include "jail/report.h"
+#include "machine/console.h"
+#include "machine/control.h"
+#include "machine/devices.h"
+#include "machine/engine.h"
+
+#define MACHINE_START_DEADLINE_MS 30000
+
+struct machine {
+	struct machine_plan plan;
+	struct loop *loop;
+	struct control control;
+	struct console console;
+	struct devices devices;
+	const struct engine_ops *ops;
+	struct engine *engine;
+	struct jail_report report;
+	enum link_state state;
+	int listen_fd; /* until the control takes it */
+	int exit_fd, jail_fd; /* result files, opened while there was a directory */
+	int statm_fd; /* our own /proc/self/statm */
+	pid_t host_pid; /* ours, as the daemon sees it */
+	struct loop_timer *start_timer, *stop_timer;
+	const char *asked_to_end; /* who told us; NULL: nobody */
+};
+
+/* Each stage fails with a reason; machine_close() copes with whatever was done before. */
+int machine_open(struct machine *m, struct err *e) MUST_USE;
+int machine_load(struct machine *m, struct err *e) MUST_USE;
+int machine_drop(struct machine *m, struct err *e) MUST_USE;
+int machine_run(struct machine *m, struct err *e) MUST_USE;
+void machine_close(struct machine *m);
+
+/* machine_move() - the only way to another state: checked, written down, told to the daemon */
+void machine_move(struct machine *m, enum link_state to, const char *reason);
+
+/* requests.c: what the daemon may ask, by state */
+extern const struct control_request machine_requests[];
+extern const size_t machine_n_requests;
+#endif
