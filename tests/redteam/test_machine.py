@@ -1,0 +1,193 @@
+"""Groups A and O: the machine, its devices as far as a guest's own kernel reaches them, the tier."""
+import os
+import pathlib
+import re
+import time
+
+import pytest
+
+# Guest root, raw vsock: what answers on which port?
+SWEEP = """
+import errno, socket, sys
+def attempt(cid, port):
+    s = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM); s.settimeout(3)
+    try:
+        s.connect((cid, port)); s.send(b"x"); got = s.recv(1)
+        return "open" if got or port == 1 else "closed"
+    except OSError as e:
+        return errno.errorcode.get(e.errno, str(e))
+    finally:
+        s.close()
+"""
+
+
+def test_vm11_no_network_card(a, b, outside):
+    assert a.ok("ls /sys/class/net").split() == ["lo"]
+    found = a.root_ok("cat /sys/bus/virtio/devices/*/device")
+    assert "0x0001" not in found.split(), found
+    pci = a.root_ok("for d in /sys/bus/pci/devices/*; do cat $d/class; done 2>/dev/null || true").split()
+    assert not [c for c in pci if c.startswith("0x02")], pci
+
+
+def test_vm12_vsock_from_inside(rig, a, b, outside):
+    """CC-04 too: every port but the agent's is refused, to any address; nothing piles up on the host."""
+    run = a.python(SWEEP + """
+ports = [0, 2, 3, 5, 22, 53, 80, 443, 1024, 1025, 2375, 65535, 65536, 2**31, 2**32 - 2]
+for cid in (2, 0, 4, 5, 2**32 - 2):
+    print(cid, [attempt(cid, p) for p in (ports if cid == 2 else ports[:4])])
+""", timeout=200)
+    assert run.code == 0, run
+    assert "open" not in run.text, run.text
+
+
+def host_fds(rig, box):
+    return sum(len(os.listdir(f"/proc/{p}/fd")) for p in rig.machine_of(box.name))
+
+
+def test_vm12_very_many_streams(rig, a, b, outside):
+    before = host_fds(rig, a)
+    run = a.python("""
+import socket
+kept = []
+refused = 0
+for i in range(3000):
+    s = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM); s.settimeout(2)
+    try: s.connect((2, 1 if i % 2 else 4000 + i)); kept.append(s)
+    except OSError: refused += 1; s.close()
+print(len(kept), refused)
+""", timeout=240)
+    assert run.code == 0, run
+    kept, refused = map(int, run.text.split())
+    assert kept < 600 and refused > 2000, run.text
+    end = time.monotonic() + 15
+    while host_fds(rig, a) > before + 4:
+        assert time.monotonic() < end, f"{before} descriptors became {host_fds(rig, a)}"
+        time.sleep(0.5)
+    assert a.ok("echo fine") == "fine\n"
+
+
+def test_vm19_a_flood_on_the_console(rig, a, b, outside):
+    a.root("timeout 12 sh -c 'yes 0123456789abcdef0123456789abcdef > /dev/console' ; true", timeout=60)
+    a.root("timeout 4 sh -c 'while :; do echo flood > /dev/kmsg; done'; true", timeout=60)
+    size = sum(p.stat().st_blocks * 512 for p in rig.state.rglob("*console*"))
+    assert size < 8 << 20, f"{size} bytes of console log"
+    log = rig.ok("logs", "--console", a.name)
+    assert len(log.out) < 16 << 20
+    assert a.ok("echo fine") == "fine\n"
+
+
+def test_vm21_no_nested_virtualisation(a, b, outside):
+    assert a.root("test -e /dev/kvm").code != 0
+    assert a.ok("grep -cE '^flags.*(vmx|svm)' /proc/cpuinfo || true").strip() == "0"
+
+
+def rss(pid):
+    found = re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) << 10 if found else 0
+
+
+def test_vm22_all_the_memory(rig, a, b, outside):
+    """The guest touches all it has: the host side stays within it and a little more."""
+    memory = 1 << 30
+    a.python("""
+import mmap, sys
+n = int(open('/proc/meminfo').read().split('MemAvailable:')[1].split()[0]) * 1024 * 85 // 100
+m = mmap.mmap(-1, n)
+for at in range(0, n, 4096): m[at] = 1
+print(n)
+""", timeout=120)
+    machines = rig.machine_of(a.name)
+    own = [p for p, n in machines.items() if not n.startswith("qemu")]
+    engine = [p for p, n in machines.items() if n.startswith("qemu")]
+    assert engine and own
+    # the file server maps the same memory: what it touched of it counts in both
+    assert all(rss(p) < memory + (64 << 20) for p in own)
+    assert all(rss(p) < memory + (512 << 20) for p in engine), "TCG keeps translated code beside the memory"
+    assert a.ok("echo fine", timeout=30) == "fine\n"
+
+
+def status_of(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return {line.split(":")[0]: line.split(":", 1)[1].split() for line in text.splitlines() if ":" in line}
+
+
+def test_vm23_processes_in_their_jail(rig, a, b, outside):
+    """FB-10 too: seen from the host, each process of a sandbox has given everything up."""
+    if os.getuid() != 0:
+        pytest.skip("only root sees into the jail from outside")
+    machines = rig.machine_of(a.name)
+    names = set(machines.values())
+    assert any(n.startswith("qemu") for n in names) and "sbx-machine" in names, machines
+    own_ns = {k: os.readlink(f"/proc/self/ns/{k}") for k in ("net", "mnt", "pid", "ipc", "user", "uts")}
+    jailed = 0
+    for pid, name in machines.items():
+        st = status_of(pid)
+        if os.readlink(f"/proc/{pid}/ns/mnt") == own_ns["mnt"]:
+            assert not name.startswith("qemu"), "the engine runs outside of a jail"
+            continue
+        jailed += 1
+        assert st["NoNewPrivs"] == ["1"], name
+        assert st["Seccomp"] == ["2"], name
+        for caps in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            if caps != "CapBnd":
+                assert int(st[caps][0], 16) == 0, (name, caps, st[caps])
+        for kind in ("net", "mnt", "pid", "ipc", "user"):
+            assert os.readlink(f"/proc/{pid}/ns/{kind}") != own_ns[kind], (name, kind)
+        top = os.listdir(f"/proc/{pid}/root")
+        assert "etc" not in top and "home" not in top and "root" not in top and "proc" not in top, (name, top)
+        mounts = pathlib.Path(f"/proc/{pid}/mountinfo").read_text()
+        assert str(rig.state) not in mounts, name
+        limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+        assert re.search(r"Max core file size\s+0\s+0", limits), name
+        for entry in os.scandir(f"/proc/{pid}/net/dev" if False else f"/proc/{pid}/fd"):
+            link = os.readlink(entry.path)
+            assert not link.startswith(("/etc", "/root", "/home")) or str(rig.base) in link, (name, link)
+        net = pathlib.Path(f"/proc/{pid}/net/dev").read_text()
+        assert re.findall(r"^\s*(\w+):", net, re.M) in (["lo"], []), name
+    assert jailed >= 2
+
+
+def test_fb10_the_engine_s_command_line(rig, a, b, outside):
+    engines = [p for p, n in rig.machine_of(a.name).items() if n.startswith("qemu")]
+    for pid in engines:
+        words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+        text = " ".join(words)
+        assert "-nodefaults" in words and "-sandbox" in words, text
+        assert words[words.index("-sandbox") + 1].startswith("on"), text
+        for absent in ("-netdev", "-nic", "-usb", "-vnc", "-spice", "-monitor", "virtio-net", "-enable-kvm"):
+            assert absent not in text, f"{absent} in {text}"
+
+
+def test_fb01_the_tier_is_named(rig, a, b, outside):
+    assert rig.json("inspect", "--json", a.name)["isolation"] == "emulated"
+    assert "emulated" in rig.ok("inspect", a.name).text
+    run = rig.fails("create", "--name", "box-kvm", "--isolation", "kvm", "shell", rig.new_dir()) \
+        if rig.sbx("diagnose").code >= 0 else None
+    assert run is None or "kvm" in run.errors
+
+
+def test_fb08_nothing_outlives_a_stop(rig, image):
+    box = rig.create("box-gone").start()
+    box.root("(setsid sh -c 'trap \"\" TERM HUP INT; sleep 1000 & wait' &) ; for i in 1 2 3; do (setsid sleep 999 &); done")
+    pids = set(rig.machine_of("box-gone"))
+    rig.ok("stop", "box-gone", timeout=40)
+    end = time.monotonic() + 2
+    while pids & set(rig.alive()):
+        assert time.monotonic() < end, rig.alive()
+        time.sleep(0.1)
+    box.remove()
+
+
+def test_rx01_a_fork_bomb(rig, image):
+    """Only the sandbox itself suffers; stop and rm still work in their time."""
+    neighbour = rig.create("box-calm", size=("--cpus", "1", "--memory", "512m")).start()
+    bomb = rig.create("box-bomb").start()
+    rig.popen("exec", "box-bomb", "--", "bash", "-c", "b() { b | b & }; b; sleep 60")
+    time.sleep(6)
+    started = time.monotonic()
+    assert neighbour.run("true", timeout=20).code == 0
+    assert time.monotonic() - started < 8
+    assert rig.ok("ls", timeout=5).seconds < 1
+    rig.ok("stop", "box-bomb", timeout=60)
+    bomb.remove()
+    neighbour.remove()
