@@ -1,0 +1,234 @@
+#include "cli/api.h"
+#include "base/clock.h"
+#include "base/name.h"
+#include "cli/launch.h"
+#include "json/apierr.h"
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define STEP_LINE_MAX (1U << 20)
+#define TEXT_MAX      (64U << 20)
+
+void api_target(char dst[API_TARGET_MAX], const char *name, const char *rest)
+{
+	int n = snprintf(dst, API_TARGET_MAX, "/v1/sandboxes/%s%s", name, rest);
+
+	assert(n > 0 && n < API_TARGET_MAX);
+}
+
+static int connect_to(struct api *a, struct err *e)
+{
+	int fd = launch_connect(&a->paths, e), r;
+
+	if (fd < 0)
+		return fd;
+	r = http_client_init(&a->http, fd);
+	if (r < 0)
+		return err_sys(e, r, "connect to the daemon");
+	a->open = true;
+	return 0;
+}
+
+int api_open_any(struct api *a, struct err *e)
+{
+	int r;
+
+	*a = (struct api){.http.fd = -1};
+	r = paths_find(&a->paths, e);
+	return r < 0 ? r : connect_to(a, e);
+}
+
+static int check_version(struct api *a, struct err *e)
+{
+	AUTO_JS v = NULL;
+	const char *version;
+	int64_t api;
+	int r = api_call(a, "GET", "/v1/version", NULL, API_CALL_MS, &v, e);
+
+	if (r < 0 && e->code != ERR_NOT_FOUND)
+		return r;
+	api = r < 0 ? 0 : js_int(js_get(v, "api"), 0);
+	version = js_str(js_get(v, "version"));
+	(void)snprintf(a->version, sizeof(a->version), "%s", version ? version : "?");
+	if (api == API_VERSION)
+		return 0;
+	(void)err_set(e, ERR_UNAVAILABLE, -EPROTO,
+		"the daemon that runs is version %.40s (API %lld), this sbx is " SBX_VERSION
+		" (API %d)",
+		a->version, (long long)api, API_VERSION);
+	err_hint(e, "sbx daemon restart; sandboxes go on");
+	return -EPROTO;
+}
+
+int api_open(struct api *a, enum api_start start, struct err *e)
+{
+	int r = api_open_any(a, e);
+
+	if ((r == -ENOENT || r == -ECONNREFUSED) && start == API_START) {
+		struct err why = {0};
+
+		r = launch_daemon(&a->paths, &why);
+		/* Another sbx may have been faster: then its daemon is there whatever ours said. */
+		if (connect_to(a, e) < 0) {
+			if (r < 0)
+				*e = why;
+			return r < 0 ? r : e->num;
+		}
+		*e = (struct err){0};
+		r = 0;
+	}
+	if (r == 0)
+		r = check_version(a, e);
+	if (r < 0)
+		api_close(a);
+	return r;
+}
+
+void api_close(struct api *a)
+{
+	if (a && a->open) {
+		http_client_fini(&a->http);
+		a->open = false;
+	}
+}
+
+void api_auto(struct api *a)
+{
+	api_close(a);
+}
+
+/* judge() - 0 for a status that is no error */
+static int judge(const struct http_reply *reply, struct err *e)
+{
+	if (reply->status < 400)
+		return 0;
+	return apierr_read(buf_str(&reply->body), reply->body.len, reply->status, e);
+}
+
+int api_call(struct api *a, const char *method, const char *target, const struct js *body,
+	int timeout_ms, struct js **ret, struct err *e)
+{
+	struct http_ask ask = {.method = method, .target = target, .accept = "application/json"};
+	AUTO(http_reply) reply = {0};
+	AUTO(buf) text = {0};
+	int r;
+
+	if (ret)
+		*ret = NULL;
+	buf_init(&text, JS_TEXT_MAX);
+	if (body) {
+		r = js_print(body, &text);
+		if (r < 0)
+			return err_sys(e, r, "write the request");
+		ask.body = buf_str(&text);
+		ask.body_len = text.len;
+	}
+	r = http_call(&a->http, &ask, TEXT_MAX, clock_ms() + timeout_ms, &reply, e);
+	if (r < 0)
+		return err_wrap(e, r, "ask the daemon");
+	r = judge(&reply, e);
+	if (r < 0 || !ret || reply.body.len == 0)
+		return r;
+	r = js_parse(buf_str(&reply.body), reply.body.len, TEXT_MAX, ret, e);
+	return r < 0 ? err_wrap(e, r, "read the daemon's answer") : 0;
+}
+
+int api_text(struct api *a, const char *target, struct buf *out, struct err *e)
+{
+	struct http_ask ask = {.method = "GET", .target = target};
+	AUTO(http_reply) reply = {0};
+	int r = http_call(&a->http, &ask, TEXT_MAX, clock_ms() + API_CALL_MS, &reply, e);
+
+	if (r < 0)
+		return err_wrap(e, r, "ask the daemon");
+	r = judge(&reply, e);
+	return r < 0 ? r : buf_add(out, buf_str(&reply.body), reply.body.len);
+}
+
+/* start_line() - 1: a step; 0: the sandbox; negative: the error */
+static int start_line(
+	const struct buf *line, api_step_fn step, void *ctx, struct js **ret_box, struct err *e)
+{
+	AUTO_JS v = NULL;
+	const struct js *box, *error;
+	const char *text;
+	int r = js_parse(buf_str(line), line->len, STEP_LINE_MAX, &v, e);
+
+	if (r < 0)
+		return err_wrap(e, r, "read the daemon's answer");
+	text = js_str(js_get(v, "step"));
+	box = js_get(v, "sandbox");
+	error = js_get(v, "error");
+	if (error)
+		return apierr_from(error, e);
+	if (text && step)
+		step(ctx, text);
+	if (!box)
+		return 1;
+	*ret_box = js_object();
+	if (!*ret_box || js_set_copy(*ret_box, "sandbox", box))
+		return err_sys(e, -ENOMEM, "read the daemon's answer");
+	return 0;
+}
+
+int api_start(struct api *a, const char *name, api_step_fn step, void *ctx, struct js **ret_box,
+	struct err *e)
+{
+	struct http_ask ask = {.method = "POST", .accept = "application/x-ndjson"};
+	int64_t deadline = clock_ms() + API_START_MS;
+	char target[API_TARGET_MAX];
+	AUTO(http_reply) reply = {0};
+	AUTO(buf) line = {0};
+	int r;
+
+	*ret_box = NULL;
+	api_target(target, name, "/start");
+	ask.target = target;
+	buf_init(&line, STEP_LINE_MAX);
+	r = http_open(&a->http, &ask, deadline, &reply, e);
+	if (r < 0)
+		return err_wrap(e, r, "ask the daemon");
+	if (reply.status >= 400) {
+		r = http_drain(&a->http, &line, deadline, e);
+		return r < 0 ? r : apierr_read(buf_str(&line), line.len, reply.status, e);
+	}
+	for (;;) {
+		r = http_line(&a->http, &line, deadline, e);
+		if (r == 0)
+			return err_set(e, ERR_UNAVAILABLE, -EPIPE,
+				"the daemon ended before sandbox '%s' ran", name);
+		if (r < 0)
+			return err_wrap(e, r, "start sandbox '%s'", name);
+		if (line.len == 0)
+			continue;
+		r = start_line(&line, step, ctx, ret_box, e);
+		if (r == 0)
+			return http_drain(&a->http, &line, deadline, e);
+		if (r < 0)
+			return r;
+	}
+}
+
+int api_stream(struct api *a, const char *name, int *ret_fd, struct err *e)
+{
+	char target[API_TARGET_MAX];
+	AUTO(http_reply) reply = {0};
+	int r;
+
+	api_target(target, name, "/stream");
+	r = http_upgrade(
+		&a->http, target, "sbx-agent/1", true, clock_ms() + API_CALL_MS, ret_fd, &reply, e);
+	if (r < 0)
+		return err_wrap(e, r, "reach the agent of sandbox '%s'", name);
+	if (*ret_fd >= 0) {
+		api_close(a);
+		return 0;
+	}
+	r = judge(&reply, e);
+	if (r == 0)
+		return err_set(e, ERR_INTERNAL, -EPROTO,
+			"the daemon answered a stream with status %d", reply.status);
+	return e->code == ERR_CONFLICT ? -ENOTCONN : r;
+}

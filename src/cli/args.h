@@ -1,0 +1,109 @@
+/* args.h - command lines of the verbs: text into structs, no I/O
+ *
+ * Every parser takes argv with argv[0] = "sbx VERB". With ARGS_EXIT, faults of the form (unknown
+ * option, missing argument, --help) are told and end the process as argp does; without it the
+ * parser is silent and returns a negative errno, which is how tests and fuzzing use it. Faults of
+ * meaning always come back as @e. Texts in the results are borrowed from argv.
+ */
+#ifndef CLI_ARGS_H
+#define CLI_ARGS_H
+#include "cli/env.h"
+#include "cli/keys.h"
+#include "cli/values.h"
+#include <stdbool.h>
+
+enum args_mode { ARGS_EXIT, ARGS_SILENT };
+
+#define ARGS_KITS_MAX	   32
+#define ARGS_ENV_FILES_MAX 32
+
+/* Variables as they were given; args_env_load() reads the files. */
+struct args_env {
+	struct env_list list;
+	const char *files[ARGS_ENV_FILES_MAX];
+	size_t n_files;
+};
+/* args_env_load() - read the files into env->list */
+int args_env_load(struct args_env *env, struct err *e) MUST_USE;
+int args_env_file(struct args_env *env, const char *path, struct err *e) MUST_USE;
+
+/* run, create */
+struct run_args {
+	const char *agent; /* NULL: none given (run --name NAME) */
+	const char *name;
+	const char *template_image;
+	const char *isolation;
+	const char *kits[ARGS_KITS_MAX];
+	size_t n_kits;
+	long cpus; /* 0: not given, or automatic */
+	int64_t memory, disk;
+	struct args_env env;
+	struct workspace *workspaces; /* heap, as they were given: not yet resolved */
+	size_t n_workspaces;
+	char **args; /* after "--"; borrowed */
+	size_t n_args;
+	bool cpus_given, json, quiet, detached, plan;
+	struct keys keys;
+};
+void run_args_fini(struct run_args *a);
+void run_args_auto(struct run_args *a);
+int run_args_parse(int argc, char **argv, enum args_mode mode, bool create,
+	struct run_args *ret_args, struct err *e) MUST_USE;
+
+/* exec */
+struct exec_args {
+	const char *name;
+	const char *user, *cwd;
+	struct args_env env;
+	char **argv; /* borrowed */
+	size_t argc;
+	bool interactive, tty, json;
+	struct keys keys;
+};
+void exec_args_fini(struct exec_args *a);
+void exec_args_auto(struct exec_args *a);
+int exec_args_parse(int argc, char **argv, enum args_mode mode, struct exec_args *ret_args,
+	struct err *e) MUST_USE;
+
+/* All other verbs: options out of one table, and words. */
+enum args_option {
+	OPT_JSON = 1 << 0,
+	OPT_QUIET = 1 << 1,
+	OPT_FORCE = 1 << 2,
+	OPT_ALL = 1 << 3,
+	OPT_CONSOLE = 1 << 4,
+	OPT_TAIL = 1 << 5,
+	OPT_RAW = 1 << 6,
+	OPT_TIMEOUT = 1 << 7,
+	OPT_FOLLOW_LINK = 1 << 8,
+	OPT_KEYS = 1 << 9,
+	OPT_DETACHED = 1 << 10,
+	OPT_NAME = 1 << 11,
+};
+struct plain_form {
+	unsigned options; /* args_option bits */
+	size_t min_words, max_words;
+	const char *words; /* for the usage line: "NAME…" */
+	const char *doc; /* one paragraph */
+	bool names; /* every word is the name (or id) of a sandbox */
+	int usage_status; /* exit status for a wrong command line; 0: CLI_USAGE */
+};
+struct plain_args {
+	unsigned given; /* args_option bits */
+	long tail;
+	int64_t timeout_ms;
+	const char *name;
+	struct keys keys;
+	char **words; /* heap array of borrowed texts */
+	size_t n_words;
+};
+void plain_args_fini(struct plain_args *a);
+void plain_args_auto(struct plain_args *a);
+int plain_args_parse(int argc, char **argv, enum args_mode mode, const struct plain_form *form,
+	struct plain_args *ret_args, struct err *e) MUST_USE;
+
+/* args_done() - the end of a parser: argp's result and what the callbacks found, as one */
+int args_done(int argp_result, struct err *e) MUST_USE;
+/* args_box_name() - fit to name a sandbox (or its id) in a request? Says why not. */
+int args_box_name(const char *text, struct err *e) MUST_USE;
+#endif

@@ -1,0 +1,253 @@
+#include "cli/birth.h"
+#include "cli/images.h"
+#include "cli/report.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NAME_TRIES 999
+#define CREATE_MS  60000
+#define NOT_FOUND  (-1)
+#define BASE_ROOM  4 /* "-999" */
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash && slash[1] ? slash + 1 : path;
+}
+
+int birth_prepare(struct run_args *a, bool create, char ret_agent[PATH_MAX], struct err *e)
+{
+	int r = args_env_load(&a->env, e);
+
+	if (r < 0)
+		return r;
+	ret_agent[0] = '\0';
+	if (a->agent && value_is_kit_path(a->agent)) {
+		if (!realpath(a->agent, ret_agent))
+			return err_sys(e, -errno, "open kit '%.200s'", a->agent);
+	} else if (a->agent && snprintf(ret_agent, PATH_MAX, "%s", a->agent) >= PATH_MAX) {
+		return err_set(e, ERR_INVALID, -ENAMETOOLONG, "the agent's name is too long");
+	}
+	if (a->n_workspaces == 0 && a->agent && !create && !a->name) {
+		a->workspaces = calloc(1, sizeof(*a->workspaces));
+		if (!a->workspaces)
+			return err_sys(e, -ENOMEM, "read the command line");
+		memcpy(a->workspaces[0].path, ".", 2);
+		a->n_workspaces = 1;
+	}
+	for (size_t i = 0; i < a->n_workspaces; i++) {
+		r = workspace_resolve(&a->workspaces[i], e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static bool name_taken(const struct js *boxes, const char *name, int *ret_at)
+{
+	for (size_t i = 0; i < js_len(boxes); i++)
+		if (strcmp(box_str(js_at(boxes, i), "name"), name) == 0) {
+			*ret_at = (int)i;
+			return true;
+		}
+	return false;
+}
+
+int birth_choose(const struct js *boxes, const char *agent, bool is_kit, const char *primary,
+	char ret_name[NAME_MAX_LEN + 1], struct err *e)
+{
+	char base[NAME_MAX_LEN + 1], name[NAME_MAX_LEN + 1];
+	int at = NOT_FOUND;
+
+	name_from(base, is_kit ? base_name(agent) : agent, base_name(primary));
+	/* Without a path a sandbox is not found again: each create makes one. */
+	for (int n = 1; n <= NAME_TRIES; n++) {
+		size_t keep = NAME_MAX_LEN - BASE_ROOM;
+
+		if (n == 1)
+			memcpy(name, base, sizeof(name));
+		else
+			(void)snprintf(name, sizeof(name), "%.*s-%d", (int)keep, base, n);
+		if (!name_taken(boxes, name, &at)) {
+			memcpy(ret_name, name, sizeof(name));
+			return NOT_FOUND;
+		}
+		if (primary[0] && strcmp(box_primary(js_at(boxes, (size_t)at)), primary) == 0 &&
+			(is_kit || strcmp(box_str(js_at(boxes, (size_t)at), "agent"), agent) == 0))
+			return at;
+	}
+	return err_set(e, ERR_LIMIT, -E2BIG, "every name from %s to %s-%d is taken", base, base,
+		NAME_TRIES);
+}
+
+/* creation_flag() - a flag that was given and that only a new sandbox can take; NULL: none */
+static const char *creation_flag(const struct run_args *a)
+{
+	if (a->cpus_given)
+		return "--cpus";
+	if (a->memory)
+		return "--memory";
+	if (a->disk)
+		return "--disk";
+	if (a->isolation)
+		return "--isolation";
+	if (a->template_image)
+		return "--template";
+	return a->n_kits > 0 ? "--kit" : NULL;
+}
+
+static bool same_workspaces(const struct run_args *a, const struct js *box)
+{
+	const struct js *list = js_get(box, "workspaces");
+
+	if (js_len(list) != a->n_workspaces)
+		return false;
+	for (size_t i = 0; i < a->n_workspaces; i++) {
+		const struct js *ws = js_at(list, i);
+
+		if (strcmp(box_str(ws, "path"), a->workspaces[i].path) != 0 ||
+			js_bool(js_get(ws, "read_only")) != a->workspaces[i].read_only)
+			return false;
+	}
+	return true;
+}
+
+/* check_existing() - does what was asked for go with a sandbox that is there? */
+static int check_existing(
+	const struct run_args *a, const char *agent, const struct js *box, struct err *e)
+{
+	const char *flag = creation_flag(a), *name = box_str(box, "name");
+
+	if (a->agent && !value_is_kit_path(a->agent) && strcmp(box_str(box, "agent"), agent) != 0)
+		return err_set(e, ERR_CONFLICT, -EEXIST,
+			"sandbox '%s' runs agent '%s', not '%.80s'", name, box_str(box, "agent"),
+			agent);
+	if (a->n_workspaces > 0 && strcmp(box_primary(box), a->workspaces[0].path) != 0) {
+		(void)err_set(e, ERR_CONFLICT, -EEXIST, "sandbox '%s' has another workspace", name);
+		err_hint(e, "give the new one another --name");
+		return -EEXIST;
+	}
+	if (!flag && a->n_workspaces > 0 && !same_workspaces(a, box))
+		flag = a->n_workspaces > 1 ? "more workspaces" : ":ro";
+	if (!flag)
+		return 0;
+	(void)err_set(e, ERR_CONFLICT, -EEXIST,
+		"%s can only be used when creating a new sandbox, and '%s' is there", flag, name);
+	err_hint(e, "sbx rm %s first, or give the new one another --name", name);
+	return -EEXIST;
+}
+
+int birth_find(struct api *api, const struct run_args *a, const char *agent, struct js **ret_box,
+	char ret_name[NAME_MAX_LEN + 1], struct err *e)
+{
+	AUTO_JS all = NULL;
+	const struct js *boxes = NULL;
+	int at = NOT_FOUND, r;
+
+	*ret_box = NULL;
+	r = box_list(api, &all, &boxes, e);
+	if (r < 0)
+		return r;
+	if (a->name) {
+		(void)snprintf(ret_name, NAME_MAX_LEN + 1, "%s", a->name);
+		(void)name_taken(boxes, a->name, &at);
+	} else {
+		at = birth_choose(boxes, agent, a->agent && value_is_kit_path(a->agent),
+			a->n_workspaces ? a->workspaces[0].path : "", ret_name, e);
+		if (at < NOT_FOUND)
+			return at;
+	}
+	if (at == NOT_FOUND && !a->agent) {
+		(void)err_set(e, ERR_NOT_FOUND, -ENOENT, "sandbox '%s' not found", ret_name);
+		err_hint(e, "sbx run AGENT --name %s makes it", ret_name);
+		return -ENOENT;
+	}
+	if (at == NOT_FOUND)
+		return 0;
+	r = check_existing(a, agent, js_at(boxes, (size_t)at), e);
+	if (r < 0)
+		return r;
+	return box_get(api, box_str(js_at(boxes, (size_t)at), "name"), ret_box, e);
+}
+
+static bool put_lists(struct js *o, const struct run_args *a)
+{
+	struct js *kits = js_array(), *workspaces = js_array(), *env = js_object();
+	bool bad = false;
+
+	for (size_t i = 0; i < a->n_kits; i++) {
+		char path[PATH_MAX];
+		bool local = value_is_kit_path(a->kits[i]) && realpath(a->kits[i], path);
+
+		bad |= js_add_str(kits, local ? path : a->kits[i]);
+	}
+	for (size_t i = 0; i < a->n_workspaces; i++) {
+		struct js *ws = js_object();
+
+		bad |= js_set_str(ws, "path", a->workspaces[i].path);
+		bad |= js_set_bool(ws, "read_only", a->workspaces[i].read_only);
+		bad |= js_add(workspaces, ws);
+	}
+	for (size_t i = 0; i < a->env.list.n; i++) {
+		const struct env_var *v = &a->env.list.v[i];
+		AUTO_FREE char *key = strndup(v->text, v->name_len);
+
+		bad |= !key || js_set_str(env, key, v->text + v->name_len + 1);
+	}
+	bad |= js_set(o, "kits", kits);
+	bad |= js_set(o, "workspaces", workspaces);
+	return bad | js_set(o, "env", env);
+}
+
+static struct js *create_body(const struct run_args *a, const char *agent, const char *name)
+{
+	struct js *o = js_object();
+	bool bad = js_set_str(o, "name", name);
+
+	bad |= js_set_str(o, "agent", agent);
+	bad |= put_lists(o, a);
+	if (a->cpus)
+		bad |= js_set_int(o, "cpus", a->cpus);
+	if (a->memory)
+		bad |= js_set_int(o, "memory_bytes", a->memory);
+	if (a->disk)
+		bad |= js_set_int(o, "disk_bytes", a->disk);
+	if (a->template_image)
+		bad |= js_set_str(o, "template", a->template_image);
+	if (a->isolation)
+		bad |= js_set_str(o, "isolation", a->isolation);
+	if (!bad)
+		return o;
+	js_free(o);
+	return NULL;
+}
+
+static void warn_of_home(const struct run_args *a)
+{
+	const char *home = getenv("HOME");
+
+	if (a->n_workspaces && home && strcmp(a->workspaces[0].path, home) == 0)
+		report_note("note: the whole home folder is shared with the sandbox");
+}
+
+int birth_create(struct api *api, const struct run_args *a, const char *agent, const char *name,
+	struct js **ret_box, struct err *e)
+{
+	AUTO_JS body = NULL;
+	int r = 0;
+
+	if (!a->template_image)
+		r = images_need_default(&api->paths, a->quiet, e);
+	if (r < 0)
+		return r;
+	body = create_body(a, agent, name);
+	if (!body)
+		return err_sys(e, -ENOMEM, "write the request");
+	if (!a->plan && !a->quiet)
+		warn_of_home(a);
+	r = api_call(api, "POST", a->plan ? "/v1/sandboxes?plan=1" : "/v1/sandboxes", body,
+		CREATE_MS, ret_box, e);
+	return r < 0 ? err_wrap(e, r, "create sandbox '%s'", name) : 0;
+}

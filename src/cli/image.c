@@ -1,0 +1,141 @@
+/* sbx image ls|build|rm */
+#include "base/escape.h"
+#include "base/name.h"
+#include "cli/box.h"
+#include "cli/images.h"
+#include "cli/report.h"
+#include "cli/verb.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static void print_images(const struct js *list, bool quiet)
+{
+	char name[512], id[512], created[512], format[128];
+
+	if (!quiet)
+		printf("%-20s %-18s %-10s %9s  %s\n", "IMAGE", "ID", "FORMAT", "SIZE", "CREATED");
+	for (size_t i = 0; i < js_len(list); i++) {
+		const struct js *v = js_at(list, i);
+
+		(void)escape_str(name, sizeof(name), box_str(v, "name"));
+		(void)escape_str(id, sizeof(id), box_str(v, "id"));
+		if (quiet) {
+			puts(id);
+			continue;
+		}
+		printf("%-20s %-18s %-10s %5.0f MiB  %s\n", name[0] ? name : "-", id,
+			escape_str(format, sizeof(format), box_str(v, "format")),
+			(double)js_int(js_get(v, "bytes"), 0) / (1 << 20),
+			escape_str(created, sizeof(created), box_str(v, "created_at")));
+	}
+}
+
+static int image_ls(int argc, char **argv)
+{
+	static const struct plain_form form = {
+		.options = OPT_JSON | OPT_QUIET, .words = "", .doc = "List root images."};
+	AUTO(plain_args) a = {0};
+	AUTO(api) api = {0};
+	AUTO_JS all = NULL;
+	struct err e = {0};
+	int r = verb_plain(argc, argv, &form, &a);
+
+	if (r)
+		return r;
+	if (api_open(&api, API_START, &e) < 0 ||
+		api_call(&api, "GET", "/v1/images", NULL, API_CALL_MS, &all, &e) < 0)
+		return report_err(&e, CLI_FAIL);
+	if (!(a.given & OPT_JSON))
+		print_images(js_get(all, "images"), a.given & OPT_QUIET);
+	else if (box_print(all, &e) < 0)
+		return report_err(&e, CLI_FAIL);
+	return report_flush();
+}
+
+/* check_ref() - an image's name or id becomes part of a URL */
+static int check_ref(const char *ref, struct err *e)
+{
+	return name_check(ref, e) < 0 ? err_set(e, ERR_INVALID, -EINVAL,
+						"'%.80s' is no name or id of an image", ref)
+				      : 0;
+}
+
+static int image_rm(int argc, char **argv)
+{
+	static const struct plain_form form = {.options = OPT_JSON,
+		.min_words = 1,
+		.max_words = 64,
+		.words = "IMAGE...",
+		.doc = "Remove root images, by name or id. One that a sandbox needs is kept."};
+	AUTO(plain_args) a = {0};
+	AUTO(api) api = {0};
+	struct err e = {0};
+	int status = verb_plain(argc, argv, &form, &a);
+
+	if (status)
+		return status;
+	if (api_open(&api, API_START, &e) < 0)
+		return report_err(&e, CLI_FAIL);
+	for (size_t i = 0; i < a.n_words; i++) {
+		char target[API_TARGET_MAX];
+		int r = check_ref(a.words[i], &e);
+
+		(void)snprintf(target, sizeof(target), "/v1/images/%.64s", a.words[i]);
+		if (r == 0)
+			r = api_call(&api, "DELETE", target, NULL, API_REMOVE_MS, NULL, &e);
+		if (r < 0) {
+			(void)err_wrap(&e, r, "remove image '%.64s'", a.words[i]);
+			status = report_err(&e, CLI_FAIL);
+		}
+		e = (struct err){0};
+	}
+	return status;
+}
+
+static int image_build_verb(int argc, char **argv)
+{
+	static const struct plain_form form = {
+		.options = OPT_JSON | OPT_QUIET | OPT_FORCE | OPT_NAME,
+		.words = "",
+		.doc = "Make the root image from Debian packages. With --force even when it is "
+		       "there."};
+	AUTO(plain_args) a = {0};
+	struct paths p;
+	struct err e = {0};
+	char id[64] = "";
+	bool built = false;
+	int r = verb_plain(argc, argv, &form, &a);
+
+	if (r)
+		return r;
+	r = paths_find(&p, &e);
+	if (r == 0)
+		r = images_build(&p, a.name, a.given & OPT_FORCE, a.given & (OPT_QUIET | OPT_JSON),
+			id, &built, &e);
+	if (r < 0)
+		return report_err(&e, r == -EINTR ? 130 : CLI_FAIL);
+	if (a.given & OPT_JSON) {
+		AUTO_JS o = js_object();
+
+		if (js_set_str(o, "id", id) || js_set_bool(o, "built", built) ||
+			box_print(o, &e) < 0)
+			return report_err(&e, CLI_FAIL);
+		return report_flush();
+	}
+	if (!built && !(a.given & OPT_QUIET))
+		report_note("the image is there already");
+	puts(id);
+	return report_flush();
+}
+
+int verb_image(int argc, char **argv)
+{
+	static const struct verb subs[] = {
+		{"ls", image_ls, "list root images"},
+		{"build", image_build_verb, "make the default one"},
+		{"rm", image_rm, "remove some"},
+	};
+
+	return verb_sub(subs, ARRAY_LEN(subs), argc, argv);
+}

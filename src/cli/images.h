@@ -1,0 +1,12 @@
+/* images.h - make sure that there is a root image, with a progress display */
+#ifndef CLI_IMAGES_H
+#define CLI_IMAGES_H
+#include "base/paths.h"
+#include <stdbool.h>
+
+/* images_need_default() - build the default image when there is none; seconds to minutes */
+int images_need_default(const struct paths *p, bool quiet, struct err *e) MUST_USE;
+/* images_build() - as `sbx image build`; @name NULL: the default one. Writes its id to @ret_id. */
+int images_build(const struct paths *p, const char *name, bool force, bool quiet, char ret_id[64],
+	bool *ret_built, struct err *e) MUST_USE;
+#endif

@@ -1,0 +1,98 @@
+#include "base/escape.h"
+#include "cli/box.h"
+#include "cli/report.h"
+#include "cli/verb.h"
+#include <stdio.h>
+
+static void field(const char *label, const char *value)
+{
+	char text[4 * PATH_MAX];
+
+	printf("%-13s %s\n", label, value[0] ? escape_str(text, sizeof(text), value) : "-");
+}
+
+static void size_field(const char *label, const struct js *box, const char *key)
+{
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "%.1f MiB",
+		(double)js_int(js_get(box, key), 0) / (double)(1 << 20));
+	field(label, text);
+}
+
+static void print_workspaces(const struct js *box)
+{
+	const struct js *list = js_get(box, "workspaces");
+	char text[PATH_MAX + 8];
+
+	for (size_t i = 0; i < js_len(list); i++) {
+		const struct js *ws = js_at(list, i);
+
+		(void)snprintf(text, sizeof(text), "%.*s%s", PATH_MAX, box_str(ws, "path"),
+			js_bool(js_get(ws, "read_only")) ? ":ro" : "");
+		field(i == 0 ? "Workspace:" : "", text);
+	}
+	if (js_len(list) == 0)
+		field("Workspace:", "");
+}
+
+static void print_list(const char *label, const struct js *list)
+{
+	for (size_t i = 0; i < js_len(list); i++) {
+		const char *s = js_str(js_at(list, i));
+
+		field(i == 0 ? label : "", s ? s : "?");
+	}
+}
+
+static void print_text(const struct js *box)
+{
+	char cpus[24];
+
+	field("Name:", box_str(box, "name"));
+	field("Id:", box_str(box, "id"));
+	field("Agent:", box_str(box, "agent"));
+	print_list("Kits:", js_get(js_get(box, "plan"), "kits"));
+	field("State:", box_str(box, "status"));
+	if (box_str(box, "reason")[0])
+		field("Reason:", box_str(box, "reason"));
+	field("Isolation:", box_str(box, "isolation"));
+	field("Image:", box_str(box, "image"));
+	print_workspaces(box);
+	(void)snprintf(cpus, sizeof(cpus), "%lld", (long long)js_int(js_get(box, "cpus"), 0));
+	field("Processors:", cpus);
+	size_field("Memory:", box, "memory_bytes");
+	size_field("Disk:", box, "disk_bytes");
+	field("Created:", box_str(box, "created_at"));
+	field("Started:", box_str(box, "started_at"));
+	field("Stopped:", box_str(box, "stopped_at"));
+	field("Last used:", box_str(box, "last_used_at"));
+	print_list("Ports:", js_get(box, "ports"));
+	field("Plan:", box_str(box, "plan_hash"));
+	print_list("Notes:", js_get(box, "notes"));
+}
+
+int verb_inspect(int argc, char **argv)
+{
+	static const struct plain_form form = {.options = OPT_JSON,
+		.min_words = 1,
+		.max_words = 1,
+		.words = "NAME",
+		.doc = "Show one sandbox.",
+		.names = true};
+	AUTO(plain_args) a = {0};
+	AUTO(api) api = {0};
+	AUTO_JS box = NULL;
+	struct err e = {0};
+	int r = verb_plain(argc, argv, &form, &a);
+
+	if (r)
+		return r;
+	if (api_open(&api, API_START, &e) < 0 || box_get(&api, a.words[0], &box, &e) < 0)
+		return report_err(&e, CLI_FAIL);
+	if (!(a.given & OPT_JSON))
+		print_text(box);
+	else if (box_print(box, &e) < 0)
+		return report_err(&e, CLI_FAIL);
+	return report_flush();
+}
