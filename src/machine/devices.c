@@ -54,19 +54,45 @@ static int open_vsock(struct devices *d, struct loop *l, int *ret_fd, struct err
 	return 0;
 }
 
+static void on_share_broken(void *ctx)
+{
+	struct devices *d = ctx;
+
+	d->ev.broken(d->ev.ctx, "QEMU broke the rules of the file device's connection");
+}
+
 int devices_open(struct devices *d, struct loop *l, const struct machine_plan *p,
 	const struct devices_events *ev, int *ret_vsock_fd, int *ret_fs_fd, struct err *e)
 {
-	(void)p;
+	int r;
+
 	*d = (struct devices){.ev = *ev};
 	*ret_fs_fd = -1;
-	return open_vsock(d, l, ret_vsock_fd, e);
+	r = open_vsock(d, l, ret_vsock_fd, e);
+	if (r < 0 || p->n_exports == 0)
+		return r;
+	return share_open(p, l, on_share_broken, d, &d->share, ret_fs_fd, e);
+}
+
+int devices_start(struct devices *d, struct err *e)
+{
+	return d->share ? share_start(d->share, e) : 0;
+}
+
+uint64_t devices_faults(const struct devices *d)
+{
+	struct vsock_stats st;
+
+	vsock_stats(d->vsock, &st);
+	return st.faults + share_faults(d->share);
 }
 
 void devices_close(struct devices *d)
 {
+	share_free(d->share);
 	vhost_user_free(d->vsock_conn);
 	vsock_free(d->vsock);
+	d->share = NULL;
 	d->vsock_conn = NULL;
 	d->vsock = NULL;
 }

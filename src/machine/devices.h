@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "machine/plan.h"
+#include "machine/share.h"
 #include "virtio/vhost_user.h"
 #include "virtio/vsock.h"
 
@@ -25,10 +26,15 @@ struct devices {
 	struct devices_events ev;
 	struct vsock *vsock;
 	struct vhost_user *vsock_conn;
+	struct share *share; /* NULL: nothing is shared */
 };
 
 /* devices_open() - *ret_vsock_fd, *ret_fs_fd: the engine's ends (owned by the caller; fs -1: none) */
 int devices_open(struct devices *d, struct loop *l, const struct machine_plan *p,
 	const struct devices_events *ev, int *ret_vsock_fd, int *ret_fs_fd, struct err *e) MUST_USE;
+/* devices_start() - make the threads; after this process has given up its rights */
+int devices_start(struct devices *d, struct err *e) MUST_USE;
+/* devices_faults() - rules broken by the guest, or by an engine in its name */
+uint64_t devices_faults(const struct devices *d);
 void devices_close(struct devices *d); /* copes with half-built */
 #endif

@@ -105,7 +105,7 @@ static void add_devices(struct emulated_args *a, bool with_fs)
 	add(a, "-chardev");
 	add(a, "socket,id=fs,fd=%d", EMU_FD_FS);
 	add(a, "-device");
-	add(a, "vhost-user-fs-pci,chardev=fs,tag=sbx");
+	add(a, "vhost-user-fs-pci,chardev=fs,tag=sbx,queue-size=1024");
 }
 
 int emulated_args(struct emulated_args *a, const struct machine_plan *p, bool with_fs)

@@ -250,7 +250,9 @@ int machine_drop(struct machine *m, struct err *e)
 	r = jail_drop_caps();
 	if (r == 0)
 		r = jail_no_new_privs();
-	return r < 0 ? err_sys(e, r, "give up capabilities") : 0;
+	if (r < 0)
+		return err_sys(e, r, "give up capabilities");
+	return devices_start(&m->devices, e);
 }
 
 /* ---- run ---- */

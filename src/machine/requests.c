@@ -133,7 +133,7 @@ static void on_stats(void *ctx, const struct link_msg *q, int fd)
 	numbers[1] = engine.resident_bytes;
 	numbers[2] = own_cpu_ms() + engine.cpu_ms;
 	numbers[3] = streams.streams;
-	numbers[4] = streams.faults + m->control.faults;
+	numbers[4] = devices_faults(&m->devices) + m->control.faults;
 	control_reply(&m->control, q, 0, NULL, numbers);
 }
 
