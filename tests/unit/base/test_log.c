@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <time.h>
 
@@ -136,6 +137,32 @@ static void test_a_flood_is_cut_and_counted(void **state)
 	assert_non_null(strstr(text, "after"));
 }
 
+static void *writer(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 40; i++)
+		log_info("thread");
+	return NULL;
+}
+
+static void test_threads_do_not_mix_lines(void **state)
+{
+	static char text[1 << 20];
+	pthread_t t[4];
+	unsigned n = 0;
+
+	(void)state;
+	next_second();
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		assert_int_equal(pthread_create(&t[i], NULL, writer, NULL), 0);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		assert_int_equal(pthread_join(t[i], NULL), 0);
+	said(text, sizeof(text));
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"), n++)
+		assert_string_equal(strchr(line, 'Z'), "Z test info: thread");
+	assert_int_equal(n, 160);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,6 +170,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_long_record_is_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_level, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_flood_is_cut_and_counted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_threads_do_not_mix_lines, setup, teardown),
 	};
 
 	log_init("test");
