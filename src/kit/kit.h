@@ -15,10 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KIT_SPEC_MAX  (256U << 10)
-#define KIT_HOME_MAX  (16U << 20) /* bytes of files/home as a tar stream */
-#define KIT_DEPTH_MAX 32
-#define KIT_ITEMS_MAX 256 /* entries in any one list or mapping */
+#define KIT_SPEC_MAX (256U << 10)
+#define KIT_HOME_MAX (16U << 20) /* bytes of files/home as a tar stream */
 
 struct kit_strv {
 	char **v; /* NULL-terminated; NULL while empty */
@@ -42,7 +40,7 @@ struct kit {
 	char *image; /* sandbox.image; NULL: the default image */
 	struct kit_strv entrypoint, command, interactive;
 	bool has_interactive; /* else command serves terminals too */
-	double cpu; /* 0: not said */
+	uint32_t cpus; /* 0: not said */
 	uint64_t memory_bytes; /* 0: not said */
 	struct kit_var *vars;
 	size_t n_vars;
@@ -60,7 +58,7 @@ struct kit {
 int kit_load(const char *ref, const char *data_dir, struct kit **ret_kit, struct err *e) MUST_USE;
 void kit_free(struct kit *k); /* NULL is fine */
 void kit_freep(struct kit **k);
-#define AUTO_KIT __attribute__((cleanup(kit_freep))) struct kit
+#define AUTO_KIT __attribute__((cleanup(kit_freep))) struct kit /* AUTO_KIT *k = NULL; */
 
 /* kit_parse() - spec text alone, no I/O; @file is how errors name it */
 int kit_parse(const char *file, const char *text, size_t len, struct kit **ret_kit,
@@ -79,6 +77,9 @@ void kit_strv_fini(struct kit_strv *s);
  */
 int kit_setup_tar(const struct kit *k, const char *workdir, uint32_t uid, uint32_t gid,
 	struct buf *out, struct err *e) MUST_USE;
+
+/* kit_name_ok() - may a kit be called that? Such a name is one harmless path component. */
+bool kit_name_ok(const char *s);
 
 /* kit_list() - names of the built-in kits, sorted; kit_strv_fini() */
 int kit_list(const char *data_dir, struct kit_strv *ret_names, struct err *e) MUST_USE;

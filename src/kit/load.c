@@ -1,0 +1,138 @@
+#include "kit/kit.h"
+#include "kit/internal.h"
+#include "base/io.h"
+#include "base/paths.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int kit_list(const char *data_dir, struct kit_strv *ret_names, struct err *e)
+{
+	char dir[PATH_MAX], spec[PATH_MAX];
+	struct kit_strv s = {0};
+	size_t cap = 0;
+	struct dirent *d;
+	DIR *kits;
+	int r = 0;
+
+	if (paths_join(dir, data_dir, "kits") < 0)
+		return err_sys(e, -ENAMETOOLONG, "list kits");
+	kits = opendir(dir);
+	if (!kits)
+		return err_sys(e, -errno, "list kits in '%s'", dir);
+	while (r == 0 && (d = readdir(kits))) {
+		if (!kit_name_ok(d->d_name) ||
+			snprintf(spec, sizeof(spec), "%s/%s/spec.yaml", dir, d->d_name) >=
+				(int)sizeof(spec) ||
+			access(spec, R_OK) < 0)
+			continue;
+		if (s.n + 1 >= cap) {
+			char **bigger = reallocarray(s.v, cap + 16, sizeof(*s.v));
+
+			if (bigger) {
+				s.v = bigger;
+				cap += 16;
+			}
+		}
+		if (s.n + 1 < cap && (s.v[s.n] = strdup(d->d_name)))
+			s.v[++s.n] = NULL;
+		else
+			r = err_sys(e, -ENOMEM, "list kits");
+	}
+	(void)closedir(kits);
+	if (r < 0) {
+		kit_strv_fini(&s);
+		return r;
+	}
+	if (s.n)
+		qsort(s.v, s.n, sizeof(*s.v), by_name);
+	*ret_names = s;
+	return 0;
+}
+
+/* not_found() - says what there is instead */
+static int not_found(const char *ref, const char *data_dir, struct err *e)
+{
+	int r = err_set(e, ERR_NOT_FOUND, -ENOENT, "agent or kit '%s' not found", ref);
+	struct kit_strv names;
+	AUTO(buf) text;
+
+	buf_init(&text, ERR_HINT_MAX / 2);
+	if (kit_list(data_dir, &names, NULL) < 0)
+		return r;
+	for (size_t i = 0; i < names.n; i++)
+		if (buf_addf(&text, "%s%s", i ? ", " : "", names.v[i]) < 0)
+			break;
+	kit_strv_fini(&names);
+	err_hint(e, "built in: %s; a kit in a directory: ./DIR", buf_str(&text));
+	return r;
+}
+
+/* open_kit() - the kit's directory; everything else is opened beneath it */
+static int open_kit(const char *ref, const char *data_dir, char path[PATH_MAX], struct err *e)
+{
+	bool local = strchr(ref, '/') || strcmp(ref, ".") == 0 || strcmp(ref, "..") == 0;
+	int fd;
+
+	if (!local && !kit_name_ok(ref))
+		return not_found(ref, data_dir, e);
+	if (snprintf(path, PATH_MAX, local ? "%s" : "%s/kits/%s", local ? ref : data_dir, ref) >=
+		PATH_MAX)
+		return err_sys(e, -ENAMETOOLONG, "open kit '%.100s'", ref);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 && !local && errno == ENOENT)
+		return not_found(ref, data_dir, e);
+	return fd < 0 ? err_sys(e, -errno, "open kit '%s'", path) : fd;
+}
+
+static int read_spec(int dir, const char *path, struct buf *out, char file[PATH_MAX], struct err *e)
+{
+	AUTO_FD fd = openat(dir, "spec.yaml", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+	int r;
+
+	if (paths_join(file, path, "spec.yaml") < 0)
+		return err_sys(e, -ENAMETOOLONG, "open kit '%.100s'", path);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, -errno, "read '%s'", file);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_INVALID, -EINVAL, "'%s' is not a regular file", file);
+	r = io_read_fd(fd, out);
+	if (r == -EFBIG)
+		return err_set(
+			e, ERR_LIMIT, r, "%s:1:1: larger than %u KiB", file, KIT_SPEC_MAX >> 10);
+	return r < 0 ? err_sys(e, r, "read '%s'", file) : 0;
+}
+
+int kit_load(const char *ref, const char *data_dir, struct kit **ret_kit, struct err *e)
+{
+	char path[PATH_MAX], file[PATH_MAX], real[PATH_MAX];
+	AUTO_KIT *k = NULL;
+	AUTO(buf) text;
+	int r;
+
+	buf_init(&text, KIT_SPEC_MAX);
+	AUTO_FD dir = open_kit(ref, data_dir, path, e);
+	if (dir < 0)
+		return TAKE_FD(dir);
+	r = read_spec(dir, path, &text, file, e);
+	if (r == 0)
+		r = kit_parse(file, buf_str(&text), text.len, &k, e);
+	if (r == 0)
+		r = kit_home_read(dir, path, &k->home_tar, e);
+	if (r < 0)
+		return r;
+	k->dir = strdup(realpath(path, real) ? real : path);
+	if (!k->dir)
+		return err_sys(e, -ENOMEM, "read kit '%s'", path);
+	*ret_kit = TAKE(k);
+	return 0;
+}
