@@ -46,7 +46,7 @@ static void on_done(void *ctx, uint16_t head, uint32_t written)
 
 	(void)head;
 	assert(written == OUT);
-	memcpy(&h, f->out, OUT);
+	memcpy(&h, f->late, OUT);
 	f->done++;
 	f->done_error = h.error;
 }
@@ -102,8 +102,8 @@ static void add_span(struct vchain *c, unsigned *count, const void *p, size_t le
 	}
 }
 
-static uint32_t send_chain(
-	struct fuse_client *f, size_t in_len, const void *data, size_t data_len, size_t room)
+static uint32_t send_chain(struct fuse_client *f, size_t in_len, const void *data, size_t data_len,
+	uint8_t *out, size_t room)
 {
 	struct vchain *c = f->chain;
 	uint32_t written;
@@ -114,7 +114,7 @@ static uint32_t send_chain(
 	c->out_bytes = room;
 	add_span(c, &c->n_in, f->in, in_len, f->split);
 	add_span(c, &c->n_in, data, data_len, 0);
-	add_span(c, &c->n_out, f->out, room, f->split);
+	add_span(c, &c->n_out, out, room, f->split);
 	f->waiting = fs_server_handle(f->server, c, &written) == FS_WAITING;
 	assert(written <= room);
 	return written;
@@ -125,12 +125,13 @@ uint32_t fcl_raw(struct fuse_client *f, const void *bytes, size_t len, size_t ro
 	size_t copy = len < IN_MAX ? len : IN_MAX;
 
 	memcpy(f->in, bytes, copy);
-	return send_chain(f, copy, (const uint8_t *)bytes + copy, len - copy, room);
+	return send_chain(f, copy, (const uint8_t *)bytes + copy, len - copy, f->out, room);
 }
 
 int fcl_call(struct fuse_client *f, uint32_t opcode, uint64_t nodeid, const struct fcl_args *a)
 {
 	struct fuse_in_header h = {.opcode = opcode, .nodeid = nodeid, .unique = ++f->unique};
+	uint8_t *to = opcode == FUSE_SETLKW ? f->late : f->out;
 	struct fuse_out_header out;
 	size_t at = HEAD;
 	uint32_t written;
@@ -148,7 +149,7 @@ int fcl_call(struct fuse_client *f, uint32_t opcode, uint64_t nodeid, const stru
 		}
 	h.len = (uint32_t)(at + a->data_len);
 	memcpy(f->in, &h, HEAD);
-	written = send_chain(f, at, a->data, a->data_len, OUT + a->room);
+	written = send_chain(f, at, a->data, a->data_len, to, OUT + a->room);
 	f->out_len = 0;
 	if (f->waiting)
 		return -EINPROGRESS;
@@ -156,7 +157,7 @@ int fcl_call(struct fuse_client *f, uint32_t opcode, uint64_t nodeid, const stru
 		assert(written == 0);
 		return 0;
 	}
-	memcpy(&out, f->out, OUT);
+	memcpy(&out, to, OUT);
 	assert(written >= OUT && out.len == written && out.unique == h.unique);
 	assert(out.error <= 0 && out.error > -1000 && (!out.error || written == OUT));
 	f->out_len = written - OUT;

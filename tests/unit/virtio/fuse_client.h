@@ -19,6 +19,7 @@ struct fuse_client {
 	uint8_t *in, *out; /* request without payload; reply behind its header */
 	size_t out_len;
 	unsigned split; /* > 0: spans of at most that many bytes */
+	uint8_t late[16]; /* reply of SETLKW, which may come much later */
 	bool waiting; /* the last call took its chain; see done */
 	unsigned done;
 	int done_error;
