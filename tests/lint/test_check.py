@@ -1,0 +1,93 @@
+"""The sum is what people believe: each way of counting is held against what the tools print."""
+import importlib.util
+import json
+import pathlib
+
+import pytest
+
+SPEC = importlib.util.spec_from_file_location(
+    "check", pathlib.Path(__file__).resolve().parent.parent / "check.py")
+check = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(check)
+
+CMOCKA = """[==========] Running 4 test(s).
+[ RUN      ] test_a
+[       OK ] test_a
+[ RUN      ] test_b
+skip: there is no moon
+[  SKIPPED ] test_b
+[ RUN      ] test_c
+[  ERROR   ] --- 1 != 2
+[   LINE   ] --- x.c:1: error: Failure!
+[  FAILED  ] test_c
+[ RUN      ] test_d
+[       OK ] test_d
+[==========] 4 test(s) run.
+[  PASSED  ] 2 test(s).
+[  SKIPPED ] 1 test(s), listed below:
+[  SKIPPED ] test_b
+[  FAILED  ] 1 test(s), listed below:
+[  FAILED  ] test_c
+"""
+
+
+def test_cmocka():
+    count = check.count_cmocka("x", CMOCKA)
+    assert (count.passed, [n for n, _ in count.failed]) == (2, ["x: test_c"])
+    assert count.skipped == [("x: test_b", "there is no moon")]
+
+
+def meson(tmp_path, *runs):
+    (tmp_path / "meson-logs").mkdir()
+    (tmp_path / "meson-logs/testlog.json").write_text("".join(json.dumps(r) + "\n" for r in runs))
+    return check.count_meson(tmp_path, "gcc")
+
+
+@pytest.mark.parametrize("run, passed, failed, skipped", [
+    ({"name": "a", "result": "OK", "stdout": CMOCKA.split("[==========] 4")[0].replace("[  FAILED  ]", "[       OK ]")}, 3, 0, 1),
+    ({"name": "a", "result": "FAIL", "stdout": CMOCKA}, 2, 1, 1),
+    ({"name": "sbx:fuzz / frames", "result": "OK", "stdout": "24 inputs replayed\n"}, 1, 0, 0),
+    # it crashed after its second case: what passed counts, and the crash counts
+    ({"name": "a", "result": "FAIL", "stdout": "[       OK ] test_a\n[       OK ] test_b\n"}, 2, 1, 0),
+    ({"name": "a", "result": "TIMEOUT", "stdout": ""}, 0, 1, 0),
+    ({"name": "a", "result": "SKIP", "stdout": "skip: no reason to run\n"}, 0, 0, 1),
+    ({"name": "a", "result": "ERROR", "stderr": "not a program"}, 0, 1, 0),
+])
+def test_meson(tmp_path, run, passed, failed, skipped):
+    count = meson(tmp_path, run)
+    assert (count.passed, len(count.failed), len(count.skipped)) == (passed, failed, skipped)
+
+
+def test_no_log_counts_nothing(tmp_path):
+    count = check.count_meson(tmp_path, "gcc")
+    assert (count.passed, count.failed, count.skipped) == (0, [], [])
+
+
+def test_junit(tmp_path):
+    path = tmp_path / "x.xml"
+    path.write_text('<testsuites><testsuite><testcase classname="a.b" name="one"/>'
+                    '<testcase classname="a.b" name="two"><failure message="no">x</failure></testcase>'
+                    '<testcase classname="a.b" name="three"><skipped message="why not"/></testcase>'
+                    '<testcase classname="a.b" name="four"><error message="setup"/></testcase>'
+                    '</testsuite></testsuites>')
+    count = check.count_junit(path)
+    assert (count.passed, count.failed, count.skipped) == (
+        1, [("b: two", "no"), ("b: four", "setup")], [("b: three", "why not")])
+
+
+def test_tap():
+    count = check.count_tap("1..4\nok 1 - open\nnot ok 2 - mount\nok 3 - bpf # SKIP the kernel has none\nok ptrace\n", "jail")
+    assert (count.passed, [n for n, _ in count.failed]) == (2, ["jail: mount"])
+    assert count.skipped == [("jail: bpf", "the kernel has none")]
+
+
+def test_the_last_line_and_the_status(capsys):
+    def step(passed, failed=(), skipped=()):
+        made = check.Step("x", None)
+        made.count.passed, made.count.failed, made.count.skipped = passed, list(failed), list(skipped)
+        return made
+    assert check.report([step(2), step(1, skipped=[("a", "b")])], 1) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == "3 passed, 0 failed, 1 skipped" and "skipped: a: b" in out
+    assert check.report([step(2, failed=[("a", "b")])], 1) == 1
+    assert check.report([step(0, skipped=[("a", "b")])], 1) == 1  # nothing ran
