@@ -145,9 +145,12 @@ void loop_del_timer(struct loop_timer *t)
 	}
 }
 
+/* What a timer adds for "at once" comes in the next round, else descriptors would never be served. */
 static void fire_timers(struct loop *l)
 {
-	while (l->timers && l->timers->at_ms <= clock_ms()) {
+	int64_t now = clock_ms();
+
+	while (l->timers && l->timers->at_ms <= now) {
 		struct loop_timer t = *l->timers;
 
 		loop_del_timer(l->timers);

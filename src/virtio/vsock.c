@@ -284,10 +284,12 @@ static void on_reset(struct virtio_dev *d)
 
 	for (struct vsock_stream *s = v->all; s; s = next) {
 		next = s->next_all;
-		/* What the guest finished before still reaches the host; what waits for a driver
-		 * waits for the next one.
+		/* What the guest sent before still reaches the host; what waits for a driver waits
+		 * for the next one.
 		 */
-		if (s->state != VSOCK_DRAINING && s->state != VSOCK_WAITING)
+		if (s->state == VSOCK_OPEN)
+			vsock_finish(s);
+		else if (s->state != VSOCK_DRAINING && s->state != VSOCK_WAITING)
 			vsock_move(s, VSOCK_DEAD);
 	}
 	v->n_resets = 0;

@@ -134,6 +134,8 @@ int vsock_to_host(struct vsock_stream *s, const struct vchain *c, uint32_t len) 
 void vsock_flush(struct vsock_stream *s);
 /* vsock_guest_shut() - the guest sent SHUTDOWN with @flags */
 void vsock_guest_shut(struct vsock_stream *s, uint32_t flags);
+/* vsock_finish() - the guest is done with the open stream; only bytes it sent before are left */
+void vsock_finish(struct vsock_stream *s);
 /* vsock_guest_reset() - the guest sent RST: what it had finished sending still goes out */
 void vsock_guest_reset(struct vsock_stream *s);
 /* vsock_host_ended() - the socket's end was read */

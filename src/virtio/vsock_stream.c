@@ -187,8 +187,7 @@ static void drained(struct vsock_stream *s)
 		(void)shutdown(s->fd, SHUT_WR);
 }
 
-/* finish() - the guest is done with the stream; only bytes it sent before are left */
-static void finish(struct vsock_stream *s)
+void vsock_finish(struct vsock_stream *s)
 {
 	vsock_move(s, VSOCK_DRAINING);
 	if (s->buf_len == 0)
@@ -208,7 +207,7 @@ void vsock_guest_shut(struct vsock_stream *s, uint32_t flags)
 		if (s->state == VSOCK_CLOSING)
 			vsock_move(s, VSOCK_DEAD);
 		else
-			finish(s);
+			vsock_finish(s);
 		return;
 	}
 	if (s->state != VSOCK_OPEN)
@@ -227,7 +226,7 @@ void vsock_guest_shut(struct vsock_stream *s, uint32_t flags)
 void vsock_guest_reset(struct vsock_stream *s)
 {
 	if (s->state == VSOCK_OPEN && (s->shut_got & VIRTIO_VSOCK_SHUTDOWN_SEND))
-		finish(s);
+		vsock_finish(s);
 	else
 		vsock_move(s, VSOCK_DEAD);
 }
