@@ -44,7 +44,10 @@ void vg_restart(struct vsock_guest *vg)
 
 void vg_kick(struct vsock_guest *vg, unsigned queue)
 {
-	virtio_dev_kick(vg->dev, queue);
+	if (vg->kick)
+		vg->kick(vg->kick_ctx, queue);
+	else
+		virtio_dev_kick(vg->dev, queue);
 }
 
 /* Slot i always uses descriptors 2i and 2i+1, so that a used id names its slot. */

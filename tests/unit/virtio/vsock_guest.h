@@ -22,6 +22,9 @@ struct vsock_guest {
 	unsigned tx_at, tx_out, rx_posted;
 	uint16_t rx_free[VG_QUEUE]; /* slots not posted */
 	unsigned n_rx_free;
+	/* How to kick; NULL: a call of the device (same thread). */
+	void (*kick)(void *ctx, unsigned queue);
+	void *kick_ctx;
 };
 
 /* What a packet says; zero fields get what a well-behaved guest would put there. */
