@@ -10,11 +10,15 @@ static void must(bool ok, const char *what)
 	abort();
 }
 
-static uint8_t *ram(size_t size)
+static uint8_t *ram(size_t size, int *ret_fd)
 {
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	void *p = MAP_FAILED;
 
+	if (fd >= 0 && ftruncate(fd, (off_t)size) == 0)
+		p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	must(p != MAP_FAILED, "no memory");
+	*ret_fd = fd;
 	return p;
 }
 
@@ -23,8 +27,9 @@ void rg_init(struct ring_guest *g, size_t ram_bytes)
 	struct gmem_region r;
 
 	*g = (struct ring_guest){.size = ram_bytes};
-	g->ram = ram(ram_bytes);
-	g->high = ram(RG_HIGH_SIZE);
+	g->high = ram(RG_HIGH_SIZE, &g->ram_fd);
+	own_close_fd(&g->ram_fd);
+	g->ram = ram(ram_bytes, &g->ram_fd);
 	gmem_init(&g->mem);
 	r = (struct gmem_region){
 		.gpa = RG_BASE, .size = ram_bytes, .user = RG_USER, .host = g->ram};
@@ -41,6 +46,7 @@ void rg_fini(struct ring_guest *g)
 	munmap(g->ram, g->size);
 	munmap(g->high, RG_HIGH_SIZE);
 	gmem_fini(&g->mem);
+	own_close_fd(&g->ram_fd);
 }
 
 uint64_t rg_alloc(struct ring_guest *g, size_t len, size_t align)

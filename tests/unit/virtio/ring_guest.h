@@ -40,6 +40,7 @@ struct rg_queue {
 };
 
 struct ring_guest {
+	int ram_fd; /* memfd of the first region, sealable: for a vhost-user memory table */
 	uint8_t *ram, *high;
 	size_t size, brk;
 	struct gmem mem;
