@@ -1,8 +1,6 @@
 #include "jail/drop.h"
 #include <errno.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <stdint.h>
 #include <sys/prctl.h>
@@ -76,14 +74,4 @@ int jail_no_new_privs(void)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
 	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
-}
-
-int jail_filter(const struct sock_fprog *prog)
-{
-	/* TSYNC: a thread that exists already (a device's worker) gets the same list or nobody does. */
-	long r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, prog);
-
-	if (r > 0)
-		return -ESRCH; /* the thread that could not be brought along */
-	return r < 0 ? -errno : 0;
 }

@@ -1,13 +1,11 @@
 /* drop.h - the last rights a process gives up by itself: capabilities, privileges, core dumps
  *
  * System calls only: usable between clone and exec. Order: jail_drop_caps(), jail_no_new_privs(),
- * then the seccomp filter.
+ * then jail_filter_install().
  */
 #ifndef JAIL_DROP_H
 #define JAIL_DROP_H
 #include "base/own.h"
-
-struct sock_fprog;
 
 /* jail_drop_caps() - bounding, ambient, inheritable, permitted and effective set become empty, and
  * uid 0 stops being special for good (securebits, locked)
@@ -17,6 +15,4 @@ int jail_drop_caps(void) MUST_USE;
 int jail_keep_caps(void) MUST_USE;
 /* jail_no_new_privs() - no_new_privs, no core dumps, not traceable by processes of the same user */
 int jail_no_new_privs(void) MUST_USE;
-/* jail_filter() - seccomp filter on all threads; what it does not name kills the process */
-int jail_filter(const struct sock_fprog *prog) MUST_USE;
 #endif

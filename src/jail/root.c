@@ -49,14 +49,14 @@ int jail_root_open(const struct jail_root *r, int min, int ret_trees[JAIL_FILES_
 }
 
 /* new_tmpfs() - a tmpfs that is attached nowhere yet */
-static int new_tmpfs(void)
+static int new_tmpfs(const char *mode)
 {
 	AUTO_FD fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
 	int root;
 
 	if (fs < 0)
 		return -errno;
-	if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", "0555", 0) < 0 ||
+	if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", mode, 0) < 0 ||
 		syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "size", "64m", 0) < 0 ||
 		syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "nr_inodes", "512", 0) < 0 ||
 		syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
@@ -125,7 +125,8 @@ int jail_root_enter(const struct jail_root *r, int trees[JAIL_FILES_MAX])
 	/* Nothing that happens here may spread to the host, nor the host's later mounts to us. */
 	if (syscall(SYS_mount, NULL, "/", NULL, OLD_MS_REC | OLD_MS_PRIVATE, NULL) < 0)
 		return -errno;
-	root = new_tmpfs();
+	/* Where there is nothing to find, nothing can be looked up either. */
+	root = new_tmpfs(r->n_files ? "0555" : "0000");
 	if (root < 0)
 		return root;
 	if (syscall(SYS_move_mount, root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||

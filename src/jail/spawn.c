@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "jail/drop.h"
+#include "jail/filter.h"
 #include "jail/landlock.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -208,7 +209,7 @@ static int give_up_rights(const struct jail_child *c, enum step *at)
 	if (r < 0 || !c->filter)
 		return r;
 	*at = STEP_FILTER;
-	return jail_filter(c->filter);
+	return jail_filter_install(c->filter);
 }
 
 static int become(struct start *s, enum step *at)

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "jail/report.h"
 #include "jail/spawn.h"
+#include "machine/tables.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -74,24 +75,35 @@ static bool why_it_ended(const struct engine *g, int status, char *dst, size_t c
 	return true;
 }
 
-/* hear() - pass on what it said; false when there is no more for now */
+static void end_line(struct engine *g)
+{
+	if (!g->words_len)
+		return;
+	g->words[g->words_len] = 0;
+	log_info("qemu: %s", g->words);
+	memcpy(g->last_words, g->words, g->words_len + 1);
+	g->words_len = 0;
+}
+
+/* hear() - pass its lines on; false when there is no more for now */
 static bool hear(struct engine *g)
 {
 	char chunk[512];
-	ssize_t n = read(g->stderr_fd, chunk, sizeof(chunk) - 1);
+	ssize_t n = read(g->stderr_fd, chunk, sizeof(chunk));
 
 	if (n <= 0) {
 		if (n == 0 || errno != EAGAIN) {
+			end_line(g);
 			loop_del_fd(g->stderr_src);
 			g->stderr_src = NULL;
 		}
 		return false;
 	}
-	chunk[n] = 0;
-	for (char *save = NULL, *line = strtok_r(chunk, "\n", &save); line;
-		line = strtok_r(NULL, "\n", &save)) {
-		log_info("qemu: %s", line);
-		(void)snprintf(g->last_words, sizeof(g->last_words), "%s", line);
+	for (ssize_t i = 0; i < n; i++) {
+		if (chunk[i] == '\n' || g->words_len == sizeof(g->words) - 1)
+			end_line(g);
+		if (chunk[i] != '\n')
+			g->words[g->words_len++] = chunk[i];
 	}
 	return true;
 }
@@ -125,6 +137,23 @@ static void on_engine_exit(void *ctx, uint32_t events)
 
 /* ---- its start ---- */
 
+/* jail_spawn() has ended the start if one of these was not to be had */
+static void report_spawn(struct jail_report *r, uid_t outside, size_t n_files)
+{
+	const char *who = "engine";
+
+	jail_report_add(r, who, "namespaces", true, "user, pid, mount, net, ipc, uts");
+	jail_report_add(r, who, "user", outside != geteuid(),
+		outside != geteuid() ? "another than ours, owns nothing"
+				     : "ours: not started by root");
+	jail_report_add(r, who, "root", true, "read-only, %zu files", n_files);
+	jail_report_add(r, who, "capabilities", true, "none, bounding set empty");
+	jail_report_add(r, who, "no_new_privs", true, "set");
+	jail_report_add(r, who, "seccomp", true,
+		"%u system calls, else killed; QEMU's own list on top",
+		jail_filter_calls(&emulated_table));
+}
+
 /* spawn() - QEMU in its own jail: another user than ours where there is one, no capability, none of
  * our files, no network, and only these descriptors
  */
@@ -151,13 +180,22 @@ static int spawn(
 		.limit = limits,
 		.n_limits = ARRAY_LEN(limits),
 		.landlock_fd = -1};
+	struct sock_fprog filter = {0};
 	int r = emulated_args(&args, g->plan, g->ends.fs_fd >= 0);
 
 	if (r < 0)
 		return err_sys(e, r, "write QEMU's command line");
+	r = jail_filter_build(&emulated_table, &filter, e);
+	if (r < 0)
+		return r;
 	c.argv = args.argv;
-	jail_report_add(report, "engine", "namespaces", true, "user pid mount net ipc uts");
-	return jail_spawn(&c, &g->pid, &g->pidfd, e);
+	c.filter = &filter;
+	r = jail_spawn(&c, &g->pid, &g->pidfd, e);
+	free(filter.filter);
+	if (r < 0)
+		return r;
+	report_spawn(report, outside, g->files.n);
+	return 0;
 }
 
 static int emulated_start(struct engine *g, struct loop *l, const struct engine_events *ev,

@@ -76,7 +76,9 @@ struct engine {
 	struct loop_fd *pid_src, *stderr_src;
 	struct emulated_qmp qmp;
 	char why[200]; /* we ended it: the reason; "" else */
-	char last_words[EMU_STDERR_LINE]; /* its last line on stderr */
+	char words[EMU_STDERR_LINE]; /* the line that is coming in on its stderr */
+	size_t words_len;
+	char last_words[EMU_STDERR_LINE]; /* the last whole one */
 };
 
 int emulated_files_find(

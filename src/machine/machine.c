@@ -2,8 +2,6 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
-#include "jail/drop.h"
-#include "jail/root.h"
 #include "machine/spawn.h"
 #include <assert.h>
 #include <errno.h>
@@ -225,34 +223,6 @@ int machine_load(struct machine *m, struct err *e)
 	r = loop_add_timer(m->loop, clock_ms() + MACHINE_START_DEADLINE_MS, on_start_deadline, m,
 		&m->start_timer);
 	return r < 0 ? err_sys(e, r, "set the start deadline") : 0;
-}
-
-/* ---- drop ---- */
-
-/* close_what_was_for_others() - kernel, disks and the directory belong to the engine now, or are done */
-static void close_what_was_for_others(struct machine *m)
-{
-	own_close_fd(&m->plan.dir_fd);
-	own_close_fd(&m->plan.kernel_fd);
-	own_close_fd(&m->plan.initrd_fd);
-	own_close_fd(&m->plan.root_fd);
-	own_close_fd(&m->plan.scratch_fd);
-}
-
-int machine_drop(struct machine *m, struct err *e)
-{
-	int r;
-
-	close_what_was_for_others(m);
-	r = jail_root_empty();
-	if (r < 0)
-		return err_sys(e, r, "enter an empty root");
-	r = jail_drop_caps();
-	if (r == 0)
-		r = jail_no_new_privs();
-	if (r < 0)
-		return err_sys(e, r, "give up capabilities");
-	return devices_start(&m->devices, e);
 }
 
 /* ---- run ---- */

@@ -4,8 +4,10 @@
  */
 #include "base/log.h"
 #include "machine/machine.h"
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 
 /* fail() - the reason goes where the daemon looks for it, and to the log */
 static int fail(struct machine *m, const struct err *e)
@@ -26,6 +28,9 @@ int main(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	log_init("sbx-machine");
+	/* One heap: the second thread allocates little, and counting processors needs /sys. */
+	(void)mallopt(M_ARENA_MAX, 1);
+	tzset(); /* the log's clock: the C library reads a file the first time */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGXFSZ, SIG_IGN);
 	if (machine_open(&m, &e) < 0 || machine_load(&m, &e) < 0 || machine_drop(&m, &e) < 0 ||

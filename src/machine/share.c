@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
@@ -24,6 +25,7 @@ struct share {
 	struct loop_fd *stop_src, *told_src;
 	pthread_t thread;
 	bool runs;
+	sem_t began; /* it made the calls that belong to a thread's start */
 	bool stop; /* on the share's thread only */
 	atomic_ullong faults; /* a copy for the main thread */
 	share_broken_fn broken;
@@ -100,6 +102,7 @@ static void *run(void *ctx)
 {
 	struct share *s = ctx;
 
+	(void)sem_post(&s->began);
 	while (!s->stop) {
 		struct fs_stats st;
 
@@ -183,7 +186,7 @@ int share_open(const struct machine_plan *p, struct loop *main_loop, share_broke
 int share_start(struct share *s, struct err *e)
 {
 	pthread_attr_t attr;
-	int r = pthread_attr_init(&attr);
+	int r = sem_init(&s->began, 0, 0) < 0 ? errno : pthread_attr_init(&attr);
 
 	if (r == 0)
 		r = pthread_attr_setstacksize(&attr, STACK_BYTES);
@@ -193,6 +196,9 @@ int share_start(struct share *s, struct err *e)
 	if (r != 0)
 		return err_sys(e, -r, "start the file server's thread");
 	s->runs = true;
+	/* The seccomp list that comes next has no room for what a thread does first. */
+	while (sem_wait(&s->began) < 0 && errno == EINTR)
+		;
 	return 0;
 }
 

@@ -1,0 +1,100 @@
+#include "jail/filter.h"
+#include "base/io.h"
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#define PROGRAM_MAX (BPF_MAXINSNS * sizeof(struct sock_filter))
+
+static void release(scmp_filter_ctx *ctx)
+{
+	seccomp_release(*ctx);
+}
+
+static int add_rule(scmp_filter_ctx ctx, const struct jail_rule *r)
+{
+	struct scmp_arg_cmp cmp[JAIL_TESTS_MAX];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < JAIL_TESTS_MAX; i++) {
+		const struct jail_test *t = &r->test[i];
+
+		if (t->mask == 0)
+			continue;
+		cmp[n++] = (struct scmp_arg_cmp){t->arg, SCMP_CMP_MASKED_EQ, t->mask, t->value};
+	}
+	return seccomp_rule_add_exact_array(
+		ctx, r->error ? SCMP_ACT_ERRNO((uint32_t)r->error) : SCMP_ACT_ALLOW, r->nr, n, cmp);
+}
+
+/* export() - through a memfd: libseccomp 2.5 writes filters to descriptors only */
+static int export(scmp_filter_ctx ctx, struct sock_fprog *ret)
+{
+	AUTO_FD fd = memfd_create("seccomp", MFD_CLOEXEC);
+	struct buf b;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = seccomp_export_bpf(ctx, fd);
+	if (r < 0)
+		return r;
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return -errno;
+	buf_init(&b, PROGRAM_MAX);
+	r = io_read_fd(fd, &b);
+	if (r == 0 && (b.len == 0 || b.len % sizeof(struct sock_filter)))
+		r = -EBADMSG;
+	if (r < 0) {
+		buf_fini(&b);
+		return r;
+	}
+	ret->len = (unsigned short)(b.len / sizeof(struct sock_filter));
+	ret->filter = (struct sock_filter *)(void *)buf_take(&b);
+	return ret->filter ? 0 : -ENOMEM;
+}
+
+int jail_filter_build(const struct jail_table *t, struct sock_fprog *ret_prog, struct err *e)
+{
+	__attribute__((cleanup(release))) scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int r;
+
+	if (!ctx)
+		return err_sys(e, -ENOMEM, "seccomp list of the %s", t->name);
+	/* Other ABIs, and a tree instead of a list: these processes make many calls. */
+	r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	if (r == 0)
+		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	for (size_t i = 0; i < t->n && r == 0; i++)
+		r = add_rule(ctx, &t->rule[i]);
+	if (r == 0)
+		r = export(ctx, ret_prog);
+	return r < 0 ? err_sys(e, r, "seccomp list of the %s", t->name) : 0;
+}
+
+int jail_filter_install(const struct sock_fprog *prog)
+{
+	/* TSYNC: a thread that exists already (a device's worker) gets the same list or nobody does. */
+	long r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, prog);
+
+	if (r > 0)
+		return -ESRCH; /* the thread that could not be brought along */
+	return r < 0 ? -errno : 0;
+}
+
+unsigned jail_filter_calls(const struct jail_table *t)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < t->n; i++) {
+		bool seen = t->rule[i].error != 0;
+
+		for (size_t j = 0; j < i && !seen; j++)
+			seen = t->rule[j].nr == t->rule[i].nr && !t->rule[j].error;
+		count += !seen;
+	}
+	return count;
+}

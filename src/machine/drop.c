@@ -1,0 +1,124 @@
+/* The machine gives up its rights; afterwards it moves bytes between descriptors it has. */
+#include "machine/machine.h"
+#include "jail/drop.h"
+#include "jail/landlock.h"
+#include "jail/rlimit.h"
+#include "jail/root.h"
+#include "machine/tables.h"
+#include <errno.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <string.h>
+
+#define REPORT_TEXT_MAX 4096
+#define OTHER_FDS	1200u /* as in share.c: streams and everything that is no file of the guest's */
+#define HEAP_MAX	(1ULL << 30)
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1 /* its shadow memory counts as heap */
+#else
+#define SANITIZED 0
+#endif
+
+/* close_what_was_for_others() - kernel, disks and the directory belong to the engine now, or are done */
+static void close_what_was_for_others(struct machine *m)
+{
+	own_close_fd(&m->plan.dir_fd);
+	own_close_fd(&m->plan.kernel_fd);
+	own_close_fd(&m->plan.initrd_fd);
+	own_close_fd(&m->plan.root_fd);
+	own_close_fd(&m->plan.scratch_fd);
+}
+
+static int set_limits(struct machine *m, struct err *e)
+{
+	const struct jail_rlimit limits[] = {
+		{RLIMIT_CORE, 0},
+		{RLIMIT_NOFILE, m->plan.max_open_files + OTHER_FDS},
+		{RLIMIT_MEMLOCK, 0},
+		{RLIMIT_MSGQUEUE, 0},
+		{RLIMIT_SIGPENDING, 64},
+		{RLIMIT_DATA, SANITIZED ? RLIM_INFINITY : HEAP_MAX},
+	};
+	int r = jail_rlimit_set(limits, ARRAY_LEN(limits));
+
+	if (r < 0)
+		return err_sys(e, r, "set resource limits");
+	jail_report_add(&m->report, "machine", "limits", true, "%u descriptors, no core dumps",
+		m->plan.max_open_files + OTHER_FDS);
+	return 0;
+}
+
+/* enter_landlock() - beneath the shares only; a kernel without it is reported, see jail_may_miss() */
+static int enter_landlock(struct machine *m, struct err *e)
+{
+	struct jail_beneath list[MACHINE_EXPORTS_MAX + 1];
+	AUTO_FD rules = -1;
+	size_t n = 0;
+	int r;
+
+	for (size_t i = 0; i < m->plan.n_exports; i++)
+		list[n++] =
+			(struct jail_beneath){m->plan.exports[i].fd, !m->plan.exports[i].read_only};
+	rules = jail_landlock_make(list, n);
+	if (rules == -EOPNOTSUPP && jail_may_miss("landlock")) {
+		jail_report_add(&m->report, "machine", "landlock", false, "not in this kernel");
+		return 0;
+	}
+	r = rules < 0 ? rules : jail_landlock_enter(rules);
+	if (r < 0)
+		return err_sys(e, r, "enter the Landlock ruleset");
+	jail_report_add(&m->report, "machine", "landlock", true, "ABI %d, %zu shares",
+		jail_landlock_abi(), n);
+	return 0;
+}
+
+static void write_report(const struct machine *m)
+{
+	char text[REPORT_TEXT_MAX];
+
+	jail_report_print(&m->report, text, sizeof(text));
+	(void)!pwrite(m->jail_fd, text, strnlen(text, sizeof(text)), 0);
+}
+
+int machine_drop(struct machine *m, struct err *e)
+{
+	struct jail_report *report = &m->report;
+	struct sock_fprog filter = {0};
+	int r;
+
+	jail_report_add(report, "machine", "namespaces", true, "user, pid, mount, net, ipc, uts");
+	close_what_was_for_others(m);
+	r = jail_filter_build(&machine_table, &filter, e);
+	if (r < 0)
+		return r;
+	AUTO_FREE struct sock_filter *code = filter.filter;
+	r = jail_root_empty();
+	if (r < 0)
+		return err_sys(e, r, "enter an empty root");
+	jail_report_add(report, "machine", "root", true, "empty, unreadable");
+	r = set_limits(m, e);
+	if (r < 0)
+		return r;
+	r = jail_drop_caps();
+	if (r == 0)
+		r = jail_no_new_privs();
+	if (r < 0)
+		return err_sys(e, r, "give up capabilities");
+	jail_report_add(report, "machine", "capabilities", true, "none, bounding set empty");
+	jail_report_add(report, "machine", "no_new_privs", true, "set");
+	r = enter_landlock(m, e);
+	if (r < 0)
+		return r;
+	/* Threads begin without rights; then one list for all of them. */
+	r = devices_start(&m->devices, e);
+	if (r < 0)
+		return r;
+	r = jail_filter_install(&filter);
+	if (r < 0)
+		return err_sys(e, r, "install the seccomp list");
+	jail_report_add(report, "machine", "seccomp", true, "%u system calls, else killed",
+		jail_filter_calls(&machine_table));
+	write_report(m);
+	return 0;
+}
