@@ -1,0 +1,134 @@
+#include "daemon/boot.h"
+#include "daemon/agent.h"
+#include "base/clock.h"
+#include "base/escape.h"
+#include "base/log.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* fill_env() - NAME=value of every variable, as one list on the heap */
+static int fill_env(const struct plan *p, struct agent_strv *ret)
+{
+	char **v = calloc(js_len(p->env) + 1, sizeof(char *));
+	const struct js *value;
+	const char *name;
+	void *iter = NULL;
+	size_t n = 0;
+
+	if (!v)
+		return -ENOMEM;
+	while (js_each(p->env, &iter, &name, &value))
+		if (asprintf(&v[n++], "%s=%s", name, js_str(value)) < 0) {
+			v[n - 1] = NULL;
+			break;
+		}
+	ret->v = v;
+	ret->n = n;
+	return n == js_len(p->env) && (n == 0 || v[n - 1]) ? 0 : -ENOMEM;
+}
+
+/* agent_setup_fini() frees what decoding made, which is laid out differently: this frees ours */
+static void free_setup(struct agent_setup *m)
+{
+	for (size_t i = 0; m && i < m->env.n; i++)
+		free(m->env.v[i]);
+	if (m)
+		free(m->env.v);
+	for (size_t i = 0; m && i < m->n_mounts; i++)
+		free(m->mounts[i].path);
+	free(m);
+}
+
+static int fill_setup(const struct sandbox *s, struct agent_setup *m)
+{
+	const struct plan *p = s->plan;
+
+	m->time_ns = (uint64_t)clock_real_ms() * 1000000;
+	if (getrandom(m->entropy, sizeof(m->entropy), 0) != (ssize_t)sizeof(m->entropy))
+		return -EIO;
+	(void)snprintf(m->hostname, sizeof(m->hostname), "%s", s->name);
+	(void)snprintf(m->user, sizeof(m->user), "%s", p->user);
+	(void)snprintf(m->home, sizeof(m->home), "%s", p->home);
+	m->uid = p->uid;
+	m->gid = p->gid;
+	if (strlen(p->cwd) >= sizeof(m->cwd))
+		return -ENAMETOOLONG;
+	memcpy(m->cwd, p->cwd, strlen(p->cwd) + 1);
+	for (size_t i = 0; i < p->n_workspaces && i < AGENT_MOUNT_MAX; i++) {
+		struct agent_mount *mt = &m->mounts[m->n_mounts];
+
+		mt->export_index = (uint32_t)i;
+		mt->flags = (uint8_t)((p->workspaces[i].read_only ? AGENT_MOUNT_RO : 0) |
+				      (p->workspaces[i].is_file ? AGENT_MOUNT_FILE : 0));
+		mt->path = strdup(p->workspaces[i].path);
+		if (!mt->path)
+			return -ENOMEM;
+		m->n_mounts++;
+	}
+	return fill_env(p, &m->env);
+}
+
+static int send_setup(struct sandbox *s, struct agent_stream *a, struct err *e)
+{
+	struct agent_setup *m = calloc(1, sizeof(*m));
+	AUTO(buf) out = {0};
+	int r = m ? fill_setup(s, m) : -ENOMEM;
+
+	buf_init(&out, FRAME_BIG_MAX + FRAME_HEADER);
+	if (r == 0)
+		r = agent_put_setup(&out, m);
+	free_setup(m);
+	return r < 0 ? err_sys(e, r, "make the guest's set-up") : agent_send(a, &out, e);
+}
+
+static int first_hello(struct sandbox *s, struct agent_stream *a, struct err *e)
+{
+	struct agent_hello hello;
+	struct frame f;
+	int r = agent_next(a, &f, e);
+
+	if (r < 0)
+		return r;
+	if (f.type != FRAME_HELLO || agent_get_hello(&f, &hello) != PROTO_OK)
+		return err_set(e, ERR_INTERNAL, -EBADMSG, "the guest's agent broke the protocol");
+	log_debug("sandbox %s: guest agent %u, kernel %s", s->name, hello.version, hello.kernel);
+	return 0;
+}
+
+int boot_guest(
+	struct sandbox *s, int fd, int64_t deadline, sandbox_step_fn step, void *ctx, struct err *e)
+{
+	AUTO(agent_stream) a;
+	int r = agent_adopt(&a, fd, deadline, e);
+
+	if (r == 0)
+		r = first_hello(s, &a, e);
+	if (r == 0)
+		r = send_setup(s, &a, e);
+	if (r < 0)
+		return r;
+	for (unsigned steps = 0;;) {
+		char text[256];
+		struct frame f;
+		uint64_t ms;
+
+		r = agent_next(&a, &f, e);
+		if (r < 0)
+			return r;
+		if (f.type == FRAME_READY && agent_get_u64(&f, &ms) == PROTO_OK) {
+			log_debug("sandbox %s: guest ready after %llu ms", s->name,
+				(unsigned long long)ms);
+			return 0;
+		}
+		if (f.type == FRAME_ERROR)
+			return agent_refused(&f, e);
+		if (f.type != FRAME_STEP || ++steps > BOOT_STEPS_MAX ||
+			agent_get_text(&f, text, sizeof(text)) != PROTO_OK)
+			return err_set(
+				e, ERR_INTERNAL, -EBADMSG, "the guest's agent broke the protocol");
+		if (step)
+			step(ctx, ESC(text));
+	}
+}

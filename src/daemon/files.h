@@ -1,0 +1,18 @@
+/* files.h - names of the files in a sandbox's directory
+ *
+ * machine/ adds link.sock, jail and exit (machine/spawn.h, link/link.h).
+ */
+#ifndef DAEMON_FILES_H
+#define DAEMON_FILES_H
+
+#define FILE_PLAN	 "plan.json"
+#define FILE_SCRATCH	 "scratch.img"
+#define FILE_HOME_TAR	 "kit-home.tar"
+#define FILE_SETUP_TAR	 "kit-setup.tar"
+#define FILE_CONSOLE	 "console.log"
+#define FILE_MACHINE_LOG "machine.log"
+#define FILE_LOCK	 "machine.lock" /* flock'ed as long as machine or engine lives */
+
+#define CONSOLE_MAX	(1U << 20)
+#define MACHINE_LOG_MAX (64U << 10)
+#endif

@@ -1,0 +1,155 @@
+/* main.c - sbxd: start-up in order, then serve until told to end */
+#include "daemon/daemon.h"
+#include "daemon/sandbox.h"
+#include "daemon/watch.h"
+#include "base/escape.h"
+#include "base/io.h"
+#include "base/log.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+
+static struct daemon the_daemon;
+
+static void on_signal(int sig)
+{
+	int saved = errno;
+
+	(void)sig;
+	(void)eventfd_write(the_daemon.stop_fd, 1);
+	errno = saved;
+}
+
+static void set_signals(void)
+{
+	struct sigaction end = {.sa_handler = on_signal}, ignore = {.sa_handler = SIG_IGN};
+
+	sigemptyset(&end.sa_mask);
+	sigemptyset(&ignore.sa_mask);
+	(void)sigaction(SIGTERM, &end, NULL);
+	(void)sigaction(SIGINT, &end, NULL);
+	(void)sigaction(SIGPIPE, &ignore, NULL);
+	(void)sigaction(SIGHUP, &ignore, NULL);
+}
+
+/* go_background() - a session of its own; the starter learns the outcome through the ready pipe */
+static int go_background(void)
+{
+	AUTO_FD null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	pid_t pid = fork();
+
+	if (pid < 0 || null < 0)
+		return -errno;
+	if (pid > 0)
+		_exit(0);
+	if (setsid() < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+		return -errno;
+	return 0;
+}
+
+/* say_ready() - one line to whoever started us: "ok", or what went wrong */
+static void say_ready(int *fd, const char *line)
+{
+	char text[ERR_MSG_MAX + 2];
+	int n = snprintf(text, sizeof(text), "%s\n", line);
+
+	if (*fd >= 0 && n > 0)
+		(void)!write(*fd, text, (size_t)n);
+	own_close_fd(fd);
+}
+
+static int start(struct daemon *d, bool foreground, struct err *e)
+{
+	int r = daemon_open(d, !foreground, e);
+
+	if (r == 0)
+		r = watch_new(d, &d->watch, e);
+	if (r == 0)
+		r = recover(d, e);
+	if (r == 0)
+		r = daemon_listen(d, e);
+	return r;
+}
+
+static int usage(FILE *f)
+{
+	(void)fprintf(f,
+		"Usage: sbxd [--foreground] [--ready-fd N]\n"
+		"The daemon of sbx; the command line starts it by itself.\n"
+		"  --foreground  stay, and log to standard error\n"
+		"  --ready-fd N  write \"ok\" or the error to descriptor N when it serves\n"
+		"  --version     print the version\n");
+	return f == stderr ? 2 : 0;
+}
+
+static int parse(int argc, char **argv, bool *foreground, int *ready_fd)
+{
+	static const struct option opts[] = {{"foreground", no_argument, NULL, 'f'},
+		{"ready-fd", required_argument, NULL, 'r'}, {"version", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'}, {0}};
+	char *end;
+	long n;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", opts, NULL)) != -1) {
+		switch (c) {
+		case 'f':
+			*foreground = true;
+			break;
+		case 'r':
+			n = strtol(optarg, &end, 10);
+			if (*end || n < 3 || n > 1023 || fcntl((int)n, F_GETFD) < 0) {
+				(void)fprintf(stderr, "sbxd: --ready-fd: not an open descriptor\n");
+				return 2;
+			}
+			*ready_fd = (int)n;
+			break;
+		case 'v':
+			(void)printf("sbxd %s\n", SBX_VERSION);
+			return 0;
+		case 'h':
+			return usage(stdout);
+		default:
+			return usage(stderr);
+		}
+	}
+	return optind < argc ? usage(stderr) : -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct daemon *d = &the_daemon;
+	bool foreground = false;
+	AUTO_FD ready = -1;
+	struct err e = {0};
+	int r = parse(argc, argv, &foreground, &ready);
+
+	if (r >= 0)
+		return r;
+	(void)umask(077);
+	log_init("sbxd");
+	(void)io_set_cloexec(ready, true);
+	if (!foreground && go_background() < 0) {
+		say_ready(&ready, "cannot go to the background");
+		return 1;
+	}
+	r = start(d, foreground, &e);
+	if (r < 0) {
+		say_ready(&ready, ESC(e.msg));
+		log_err("%s%s%s", e.msg, e.hint[0] ? "; " : "", e.hint);
+		return 1;
+	}
+	set_signals();
+	if (chdir("/") < 0)
+		log_debug("chdir: %s", strerror(errno));
+	log_info("version %s serves '%s'", SBX_VERSION, d->paths.state);
+	say_ready(&ready, "ok");
+	r = server_run(d);
+	daemon_close(d);
+	return r < 0;
+}

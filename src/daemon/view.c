@@ -1,0 +1,90 @@
+#include "daemon/sandbox.h"
+#include "daemon/view.h"
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+bool view_time(struct js *o, const char *key, int64_t ms)
+{
+	time_t s = (time_t)(ms / 1000);
+	char day[32], text[48];
+	struct tm tm;
+
+	if (ms == 0)
+		return js_set_null(o, key);
+	if (!gmtime_r(&s, &tm) || strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
+		return true;
+	(void)snprintf(text, sizeof(text), "%s.%03dZ", day, (int)(ms % 1000));
+	return js_set_str(o, key, text);
+}
+
+static bool view_workspaces(struct js *o, const struct plan *p)
+{
+	AUTO_JS list = js_array();
+	bool bad = false;
+
+	for (size_t i = 0; i < p->n_workspaces; i++) {
+		const struct plan_workspace *w = &p->workspaces[i];
+		AUTO_JS v = js_object();
+
+		bad |= js_set_str(v, "path", w->path);
+		bad |= js_set_bool(v, "read_only", w->read_only);
+		bad |= js_set_str(v, "kind", w->is_file ? "file" : "directory");
+		bad |= js_add(list, TAKE(v));
+	}
+	return bad | js_set(o, "workspaces", TAKE(list));
+}
+
+/* view_notes() - of the plan, and what the last start could not put in force */
+static bool view_notes(struct js *o, const struct plan *p, const char *note)
+{
+	AUTO_JS list = js_array();
+	bool bad = false;
+
+	for (size_t i = 0; i < js_len(p->notes); i++)
+		bad |= js_add_str(list, js_str(js_at(p->notes, i)));
+	if (note[0])
+		bad |= js_add_str(list, note);
+	return bad | js_set(o, "notes", TAKE(list));
+}
+
+struct js *sandbox_view(struct sandbox *s, bool with_plan)
+{
+	const struct plan *p = s->plan;
+	AUTO_JS o = js_object();
+	struct store_sandbox row;
+	enum status status;
+	bool bad = false, silent;
+
+	(void)pthread_mutex_lock(&s->lock);
+	row = s->row;
+	status = s->status;
+	silent = s->silent && (status == STATUS_RUNNING || status == STATUS_PAUSED);
+	(void)pthread_mutex_unlock(&s->lock);
+	bad |= js_set_str(o, "id", s->id);
+	bad |= js_set_str(o, "name", s->name);
+	bad |= js_set_str(o, "agent", p->agent);
+	bad |= js_set_str(o, "status", silent ? "unresponsive" : status_name(status));
+	bad |= js_set_str(o, "reason", row.reason[0] ? row.reason : NULL);
+	bad |= js_set_str(o, "isolation", p->isolation);
+	bad |= view_time(o, "created_at", row.created_ms);
+	bad |= view_time(o, "started_at", row.started_ms);
+	bad |= view_time(o, "stopped_at", row.stopped_ms);
+	bad |= view_time(o, "last_used_at", row.last_used_ms);
+	bad |= view_workspaces(o, p);
+	bad |= js_set_int(o, "cpus", p->cpus);
+	bad |= js_set_int(o, "memory_bytes", (int64_t)p->memory_bytes);
+	bad |= js_set_int(o, "disk_bytes", (int64_t)p->disk_bytes);
+	bad |= js_set_str(o, "image", p->image_name[0] ? p->image_name : p->image_id);
+	bad |= js_set_str(o, "plan_hash", p->hash);
+	bad |= js_set_copy(o, "argv", p->argv);
+	bad |= js_set_copy(o, "argv_interactive", p->argv_interactive);
+	bad |= js_set_copy(o, "env", p->env);
+	bad |= js_set_str(o, "cwd", p->cwd);
+	bad |= js_set_str(o, "user", p->user);
+	bad |= js_set(o, "ports", js_array());
+	bad |= view_notes(o, p, row.note);
+	if (with_plan)
+		bad |= js_set_copy(o, "plan", p->json);
+	return bad ? NULL : TAKE(o);
+}
