@@ -133,7 +133,7 @@ int main(int argc, char **argv)
 		return r;
 	(void)umask(077);
 	log_init("sbxd");
-	(void)io_set_cloexec(ready, true);
+	(void)!io_set_cloexec(ready, true);
 	if (!foreground && go_background() < 0) {
 		say_ready(&ready, "cannot go to the background");
 		return 1;

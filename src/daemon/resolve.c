@@ -103,10 +103,8 @@ static int choose_sizes(struct resolving *s)
 		 disk = (uint64_t)s->disk_bytes;
 	int r;
 
-	if (cpus == 0 && s->kit->cpu > 0)
-		cpus = s->kit->cpu < 1 ? 1 : (uint64_t)s->kit->cpu;
-	else if (cpus == 0)
-		cpus = PLAN_CPUS_DEFAULT;
+	if (cpus == 0)
+		cpus = s->kit->cpus ? s->kit->cpus : PLAN_CPUS_DEFAULT;
 	if (s->cpus == 0 && cpus > s->host->cpus)
 		cpus = s->host->cpus;
 	if (memory == 0) {
