@@ -19,6 +19,7 @@ static const struct verb verbs[] = {
 	{"pause", verb_pause, "let sandboxes stand still"},
 	{"resume", verb_resume, "let paused sandboxes go on"},
 	{"rm", verb_rm, "remove sandboxes and all that is in them"},
+	{"cp", verb_cp, "copy files into or out of a sandbox"},
 	{"logs", verb_logs, "show what the agent or the kernel printed"},
 	{"image", verb_image, "ls, build and rm: root images"},
 	{"daemon", verb_daemon, "start, stop, restart and status: the daemon"},
