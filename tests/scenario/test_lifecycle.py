@@ -296,7 +296,8 @@ def test_a_broken_image(programs, image):
     broken = Rig()
     cache = pathlib.Path(broken.env["SBX_CACHE_DIR"])
     copy = broken.base / "cache"
-    subprocess.run(["cp", "-a", "--reflink=auto", cache, copy], check=True)
+    copy.mkdir()
+    subprocess.run(["cp", "-a", "--reflink=auto", cache / "images", copy], check=True)
     broken.env["SBX_CACHE_DIR"] = str(copy)
     roots = [p for p in copy.rglob("*") if p.is_file() and p.stat().st_size > 20 << 20]
     assert roots, "no root image found in the cache"
