@@ -166,7 +166,8 @@ def one(name, ok, reason="see the log"):
 
 
 def build_step(name, compiler, *options, targets=()):
-    """Configure (once) and compile; the warnings are errors in meson.build itself."""
+    """Configure (once) and compile. Warnings are errors by meson.build, except under a sanitizer,
+    whose added code makes gcc warn of paths that are not there."""
     def work(run):
         where = OUT / name
         if not (where / "build.ninja").exists():
@@ -201,7 +202,7 @@ def tsan_step(run):
         count.skipped.append(("tsan", "no test is in the suite tsan"))
         return count
     if not (where / "build.ninja").exists():
-        if run.sh("meson", "setup", where, "-Db_sanitize=thread", "-Db_lundef=false", env={"CC": "clang"}):
+        if run.sh("meson", "setup", where, "-Db_sanitize=thread", "-Db_lundef=false", "-Dwerror=false", env={"CC": "clang"}):
             return one("build tsan", False)
     return test_step("tsan", ["tsan"])(run)
 
@@ -270,7 +271,7 @@ def lanes():
     back = [
         Step("lints", lint_step),
         Step("lint tests", pytest_step("lint", "tests/lint", 120)),
-        Step("build asan", build_step("asan", "gcc", "-Db_sanitize=address,undefined")),
+        Step("build asan", build_step("asan", "gcc", "-Db_sanitize=address,undefined", "-Dwerror=false")),
         Step("unit asan", test_step("asan", ["unit", "fuzz"]), ["build asan"]),
         Step("build clang", build_step("clang", "clang")),
         Step("unit tsan", tsan_step, ["build gcc"]),

@@ -216,7 +216,7 @@ static int walk(struct get *g, struct err *e)
 			return err_sys(e, -ENAMETOOLONG, "'%.100s…'", g->entry.path);
 		if (n)
 			g->entry.path[n++] = '/';
-		strcpy(g->entry.path + n, d->d_name);
+		(void)snprintf(g->entry.path + n, sizeof(g->entry.path) - n, "%s", d->d_name);
 		r = put_one(g, dirfd(top->dir), d->d_name, e);
 		if (r < 0)
 			return r;
@@ -236,13 +236,13 @@ static int put_top(struct get *g, const char *source, bool follow, struct err *e
 	while (n > 1 && path[n - 1] == '/')
 		path[--n] = '\0';
 	name = strrchr(path, '/') + 1;
-	strcpy(g->entry.path, *name ? name : ".");
+	(void)snprintf(g->entry.path, sizeof(g->entry.path), "%s", *name ? name : ".");
 	if (!tar_clean_path(real, g->entry.path, strlen(g->entry.path)))
 		return err_set(e, ERR_INVALID, -EINVAL, "'%s' does not end in a name", source);
 	if (follow && !realpath(path, real))
 		return err_sys(e, -errno, "'%s'", path);
 	if (follow)
-		strcpy(path, real);
+		memcpy(path, real, strlen(real) + 1);
 	if (lstat(path, &st) < 0)
 		return err_sys(e, -errno, "'%s'", path);
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode))

@@ -64,7 +64,7 @@ static int place_named(struct put *p, const struct tar_entry *first, char *dest,
 		return err_sys(e, -errno, "open '%s'", dest);
 	if (strlen(slash + 1) > NAME_MAX)
 		return err_sys(e, -ENAMETOOLONG, "make '%s'", dest);
-	strcpy(p->base, slash + 1);
+	(void)snprintf(p->base, sizeof(p->base), "%s", slash + 1);
 	if (!whole)
 		(void)snprintf(p->strip, sizeof(p->strip), "%.*s", (int)strcspn(first->path, "/"),
 			first->path);
@@ -96,7 +96,7 @@ static int map_path(const struct put *p, const char *path, char dst[2 * TAR_PATH
 	size_t n = strlen(p->strip);
 
 	if (!p->base[0]) {
-		strcpy(dst, path);
+		(void)snprintf(dst, 2 * TAR_PATH_MAX, "%s", path);
 	} else if (n == 0) {
 		(void)snprintf(dst, 2 * TAR_PATH_MAX, strcmp(path, ".") == 0 ? "%s" : "%s/%s",
 			p->base, path);
@@ -179,7 +179,7 @@ static int parent_of(struct put *p, const char *path, const char **ret_name)
 	if (p->parent >= 0)
 		close(p->parent);
 	p->parent = fd;
-	strcpy(p->parent_path, dir);
+	(void)snprintf(p->parent_path, sizeof(p->parent_path), "%s", dir);
 	return fd;
 }
 
@@ -195,7 +195,7 @@ static void keep_time(struct put *p, const struct tar_entry *t)
 		return;
 	p->times_bytes += n;
 	d->t = (struct timespec){.tv_sec = t->mtime, .tv_nsec = t->mtime_ns};
-	strcpy(d->path, p->path);
+	memcpy(d->path, p->path, strlen(p->path) + 1);
 	d->next = p->times;
 	p->times = d;
 }

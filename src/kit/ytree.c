@@ -16,7 +16,7 @@ struct reader {
 	bool ended;
 };
 
-static int fault_at(
+static int PRINTF_LIKE(5, 0) fault_at(
 	struct err *e, const char *file, size_t line, size_t column, const char *fmt, va_list ap)
 {
 	char text[ERR_MSG_MAX];

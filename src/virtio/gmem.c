@@ -75,8 +75,7 @@ int gmem_map(struct gmem *m, uint64_t gpa, uint64_t size, uint64_t user, int fd,
 	if (st.st_size < 0 || (uint64_t)st.st_size < end)
 		return -EINVAL;
 	r.map_size = (size_t)size;
-	r.map = mmap(NULL, r.map_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		(off_t)offset);
+	r.map = mmap(NULL, r.map_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
 	if (r.map == MAP_FAILED)
 		return -errno;
 	(void)madvise(r.map, r.map_size, MADV_DONTDUMP);

@@ -158,8 +158,8 @@ def test_a_life(rig, image, spec):
     started = call(rig, spec, "post", "/v1/sandboxes/{name}/start", None, name="box-api")
     assert started["status"] == "running" and started["started_at"]
     done = call(rig, spec, "post", "/v1/sandboxes/{name}/exec",
-                {"argv": ["sh", "-c", "echo out; echo err >&2; cat; echo $A; exit 3"], "stdin": "in\n"}, name="box-api")
-    assert (done["exit_code"], done["stdout"], done["stderr"]) == (3, "out\nin\nb\n", "err\n")
+                {"argv": ["sh", "-c", "echo out; echo err >&2; cat; echo $A; exit 3"], "stdin": "typed\n"}, name="box-api")
+    assert (done["exit_code"], done["stdout"], done["stderr"]) == (3, "out\ntyped\nb\n", "err\n")
     late = call(rig, spec, "post", "/v1/sandboxes/{name}/exec", {"argv": ["sleep", "60"], "timeout_ms": 500},
                 504, name="box-api")
     assert late["error"]["code"] == "timeout"
