@@ -64,7 +64,7 @@ struct vsock_stream {
 	bool host_end; /* its end was read */
 	bool host_deaf; /* its peer does not read any more: the guest's bytes are dropped */
 	uint32_t owes;
-	uint32_t shut_sent, shut_got; /* VIRTIO_VSOCK_SHUTDOWN_* flags by us, by the guest */
+	uint32_t shut_got; /* VIRTIO_VSOCK_SHUTDOWN_* flags of the guest */
 	/* towards the guest: bytes sent, and what the guest says it has room for and has used */
 	uint32_t sent, peer_alloc, peer_fwd;
 	bool asked_credit; /* since it last gave some */

@@ -71,12 +71,9 @@ static void put_owed(struct vsock_stream *s)
 	case VSOCK_OWES_CREDIT_REQUEST:
 		put_stream(s, VIRTIO_VSOCK_OP_CREDIT_REQUEST, 0, 0);
 		break;
-	case VSOCK_OWES_SHUTDOWN:
-		s->shut_sent |= flags;
-		put_stream(s, VIRTIO_VSOCK_OP_SHUTDOWN, 0, flags);
-		break;
 	default:
-		assert(!"nothing is owed");
+		assert(what == VSOCK_OWES_SHUTDOWN);
+		put_stream(s, VIRTIO_VSOCK_OP_SHUTDOWN, 0, flags);
 	}
 }
 

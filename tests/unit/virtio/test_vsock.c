@@ -576,6 +576,50 @@ static void test_reset_by_driver(void **state)
 	expect(f, RW, port, 1024);
 }
 
+/* Headers in pieces (VM-09), and header and payload in one, as newer kernels have it. */
+static void test_odd_buffers(void **state)
+{
+	struct fix *f = *state;
+	struct virtio_vsock_hdr h = {.src_cid = VSOCK_GUEST_CID,
+		.dst_cid = VSOCK_HOST_CID,
+		.src_port = GPORT,
+		.dst_port = PORT,
+		.len = 2,
+		.type = VIRTIO_VSOCK_TYPE_STREAM,
+		.op = RW};
+	struct rg_span s[sizeof(h) + 2];
+	uint64_t at = rg_alloc(&f->vg.g, 8192, 1);
+	uint32_t len;
+	char got[8];
+
+	vg_start(&f->vg, false);
+	send_op(f, REQUEST, 0);
+	rg_chain(&f->vg.rx, &(struct rg_span){at + 4096, 4096, true}, 1);
+	vg_kick(&f->vg, 0);
+	assert_true(rg_used(&f->vg.rx, NULL, &len));
+	assert_int_equal(len, sizeof(h));
+	memcpy(rg_host(&f->vg.g, at), &h, sizeof(h));
+	memcpy(rg_host(&f->vg.g, at + sizeof(h)), "ab", 2);
+	for (unsigned i = 0; i < ARRAY_LEN(s); i++)
+		s[i] = (struct rg_span){at + i, 1, false};
+	rg_chain(&f->vg.tx, s, ARRAY_LEN(s));
+	vg_kick(&f->vg, 1);
+	assert_int_equal(peek_recv(f->peer, got, sizeof(got)), 2);
+	assert_memory_equal(got, "ab", 2);
+	assert_int_equal(send(f->peer, "0123456789", 10, 0), 10);
+	for (unsigned i = 0; i < ARRAY_LEN(s); i++)
+		s[i].write = true;
+	rg_chain(&f->vg.rx, s, ARRAY_LEN(s)); /* room for two bytes */
+	vg_kick(&f->vg, 0);
+	assert_true(rg_used(&f->vg.rx, NULL, &len));
+	assert_int_equal(len, sizeof(h) + 2);
+	assert_memory_equal(rg_host(&f->vg.g, at + sizeof(h)), "01", 2);
+	rg_chain(&f->vg.rx, &(struct rg_span){at + 4096, 4096, true}, 1);
+	vg_kick(&f->vg, 0);
+	assert_memory_equal(rg_host(&f->vg.g, at + 4096 + sizeof(h)), "23456789", 8);
+	assert_int_equal(stats(f).faults, 0);
+}
+
 /* --- what no guest does: VM-12 --- */
 
 static void test_forged_and_unknown(void **state)
@@ -965,6 +1009,7 @@ int main(void)
 		T(test_drains_after_reset),
 		T(test_drain_ends_with_the_reader),
 		T(test_reset_by_driver),
+		cmocka_unit_test_setup_teardown(test_odd_buffers, setup_down, teardown),
 		T(test_forged_and_unknown),
 		T(test_lies_reset_the_stream),
 		T(test_more_than_credit),
