@@ -86,6 +86,8 @@ static bool put_bytes(struct vsock_stream *s)
 	struct msghdr mh = {.msg_iov = iov};
 	ssize_t n;
 
+	if (room == 0)
+		return false; /* the guest took it back while the stream was in the list */
 	mh.msg_iovlen = vchain_out(
 		c, VSOCK_HDR_BYTES, room < PACKET_BYTES ? room : PACKET_BYTES, iov, IOV, NULL);
 	if (mh.msg_iovlen == 0) { /* a buffer for a header only: no driver does that */

@@ -598,6 +598,7 @@ static void test_odd_buffers(void **state)
 	vg_kick(&f->vg, 0);
 	assert_true(rg_used(&f->vg.rx, NULL, &len));
 	assert_int_equal(len, sizeof(h));
+	h.buf_alloc = 4096;
 	memcpy(rg_host(&f->vg.g, at), &h, sizeof(h));
 	memcpy(rg_host(&f->vg.g, at + sizeof(h)), "ab", 2);
 	for (unsigned i = 0; i < ARRAY_LEN(s); i++)
@@ -719,6 +720,29 @@ static void test_bytes_after_shutdown(void **state)
 	send_bytes(f, "x", 1);
 	expect(f, RST, PORT, GPORT);
 	assert_int_equal(stats(f).faults, 1);
+}
+
+/* The guest takes its room back while bytes wait for a receive buffer: they wait on. */
+static void test_room_taken_back(void **state)
+{
+	struct fix *f = *state;
+	struct vg_packet p = {
+		.host_port = PORT, .guest_port = GPORT, .op = CREDIT_UPDATE, .lie_alloc = true};
+
+	vg_start(&f->vg, false);
+	send_op(f, REQUEST, 0);
+	vg_post(&f->vg, 1);
+	expect(f, RESPONSE, PORT, GPORT);
+	assert_int_equal(send(f->peer, "x", 1, 0), 1);
+	spin(f);
+	vg_send(&f->vg, &p);
+	vg_post(&f->vg, 4);
+	expect_nothing(f);
+	assert_idle(f);
+	p.alloc = 1;
+	vg_send(&f->vg, &p);
+	expect(f, RW, PORT, GPORT);
+	assert_int_equal(stats(f).faults, 0);
 }
 
 /* An older count behind a newer one is what two threads of a guest can do: passed over. */
@@ -1015,6 +1039,7 @@ int main(void)
 		T(test_more_than_credit),
 		T(test_bytes_after_shutdown),
 		T(test_credit_out_of_order),
+		cmocka_unit_test_setup_teardown(test_room_taken_back, setup_down, teardown),
 		T(test_lies_while_connecting),
 		T(test_short_packets),
 		cmocka_unit_test_setup_teardown(test_short_receive_buffers, setup_down, teardown),
