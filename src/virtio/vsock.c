@@ -162,6 +162,11 @@ void vsock_leave(struct vsock *v, bool outermost)
 	}
 }
 
+static bool driver_up(const struct vsock *v)
+{
+	return v->dev.vq[VSOCK_QUEUE_RX].ready && v->dev.vq[VSOCK_QUEUE_TX].ready;
+}
+
 static void run(struct vsock *v)
 {
 	vsock_tx_run(v);
@@ -215,6 +220,8 @@ static void on_sweep(void *ctx)
 		next = s->next_all;
 		if (!s->deadline || s->deadline > now)
 			continue;
+		if (!driver_up(v) && s->state != VSOCK_WAITING)
+			continue; /* a guest that is paused cannot answer */
 		if (s->state == VSOCK_WAITING)
 			vsock_move(s, VSOCK_DEAD);
 		else
@@ -242,11 +249,6 @@ static void on_config(struct virtio_dev *d, uint32_t offset, void *dst, size_t l
 			len < sizeof(cid) - offset ? len : sizeof(cid) - offset);
 }
 
-static bool driver_up(const struct vsock *v)
-{
-	return v->dev.vq[VSOCK_QUEUE_RX].ready && v->dev.vq[VSOCK_QUEUE_TX].ready;
-}
-
 static void ask(struct vsock_stream *s)
 {
 	vsock_move(s, VSOCK_ASKED);
@@ -254,7 +256,7 @@ static void ask(struct vsock_stream *s)
 	vsock_owe(s, VSOCK_OWES_REQUEST);
 }
 
-/* The queues start one after the other; connects that waited go out when both run. */
+/* The queues start one after the other; what had to wait goes on when both run. */
 static void on_queue_ready(struct virtio_dev *d, unsigned index, bool ready)
 {
 	struct vsock *v = from_dev(d);
@@ -264,6 +266,8 @@ static void on_queue_ready(struct virtio_dev *d, unsigned index, bool ready)
 	for (struct vsock_stream *s = v->all; s; s = s->next_all)
 		if (s->state == VSOCK_WAITING)
 			ask(s);
+		else if (s->deadline)
+			vsock_set_deadline(s, VSOCK_ANSWER_MS); /* from now: there was a pause */
 }
 
 static void on_kick(struct virtio_dev *d, unsigned index)

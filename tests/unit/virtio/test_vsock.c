@@ -576,6 +576,39 @@ static void test_reset_by_driver(void **state)
 	expect(f, RW, port, 1024);
 }
 
+/* The queues stop and go on where they were: nothing is lost, nobody is blamed for the pause. */
+static void test_pause(void **state)
+{
+	struct fix *f = *state;
+	struct virtio_dev *d = vsock_dev(f->v);
+	struct rg_queue *rx = &f->vg.rx, *tx = &f->vg.tx;
+	AUTO_FD peer = -1;
+	uint16_t next[2];
+	uint32_t port;
+
+	open_stream(f);
+	port = connect_out(f, &peer);
+	next[0] = virtio_dev_stop(d, 0);
+	next[1] = virtio_dev_stop(d, 1);
+	assert_int_equal(send(f->peer, "x", 1, 0), 1);
+	for (struct vsock_stream *s = f->v->all; s; s = s->next_all)
+		s->deadline = s->deadline ? 1 : 0;
+	assert_int_equal(loop_once(f->l, 600), 0); /* the sweep, or the byte */
+	assert_int_equal(loop_once(f->l, 600), 0);
+	assert_int_equal(stats(f).streams, 2);
+	assert_int_equal(
+		virtio_dev_start(d, 0, VG_QUEUE, rx->desc, rx->avail, rx->used, next[0]), 0);
+	assert_int_equal(
+		virtio_dev_start(d, 1, VG_QUEUE, tx->desc, tx->avail, tx->used, next[1]), 0);
+	expect(f, RW, PORT, GPORT);
+	vg_send(&f->vg, &(struct vg_packet){.host_port = port, .guest_port = 1024, .op = RESPONSE});
+	assert_int_equal(loop_once(f->l, 600), 0);
+	expect_nothing(f);
+	assert_int_equal(stats(f).connecting, 0);
+	assert_int_equal(stats(f).streams, 2);
+	assert_int_equal(stats(f).faults, 0);
+}
+
 /* Headers in pieces (VM-09), and header and payload in one, as newer kernels have it. */
 static void test_odd_buffers(void **state)
 {
@@ -1034,6 +1067,7 @@ int main(void)
 		T(test_drain_ends_with_the_reader),
 		T(test_reset_by_driver),
 		cmocka_unit_test_setup_teardown(test_odd_buffers, setup_down, teardown),
+		T(test_pause),
 		T(test_forged_and_unknown),
 		T(test_lies_reset_the_stream),
 		T(test_more_than_credit),
