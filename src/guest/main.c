@@ -176,10 +176,12 @@ int main(void)
 	if (r < 0)
 		err_wrap(&early, r, "start the sandbox");
 	r = boot_run(&guest, &ops, r < 0 ? &early : NULL, &e);
-	if (r < 0)
+	if (r < 0) {
 		log_err("%s", e.msg);
-	else
+	} else {
+		root_load_rest();
 		r = loop_run(guest.loop);
+	}
 	if (!guest.loop)
 		power_cut();
 	power_end(&guest, r < 0 ? 0 : grace_ms);

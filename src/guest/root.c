@@ -36,41 +36,79 @@ int root_early(struct err *e)
 		     : sys_mount("sys", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, e);
 }
 
+enum when { NOW, WITH_EROFS, AFTER_READY };
+
+/* Each costs some 10 to 40 ms of an emulated start. */
+static const struct {
+	const char *name;
+	enum when when;
+} waits[] = {
+	{"libcrc32c.ko", WITH_EROFS},
+	{"erofs.ko", WITH_EROFS},
+	{"virtio_balloon.ko", AFTER_READY},
+	{"virtio_console.ko", AFTER_READY},
+	{"virtio_rng.ko", AFTER_READY},
+};
+
+static struct {
+	int dir; /* of the modules, which has no path any more once the root was switched */
+	struct buf order;
+} modules = {.dir = -1};
+
+static enum when when_needed(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(waits); i++)
+		if (strcmp(waits[i].name, name) == 0)
+			return waits[i].when;
+	return NOW;
+}
+
 static void load_module(const char *name)
 {
-	char path[PATH_MAX];
-
-	if (snprintf(path, sizeof(path), MODULES "/%s", name) >= (int)sizeof(path))
-		return;
-	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+	AUTO_FD fd = openat(modules.dir, name, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return;
 	if (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST)
 		log_warn("module %s: %s", name, strerror(errno));
-	(void)unlink(path); /* the initramfs is memory */
+	(void)unlinkat(modules.dir, name, 0); /* the initramfs is memory */
+}
+
+static void load_those(enum when when)
+{
+	char name[128];
+
+	for (const char *line = buf_str(&modules.order); *line;) {
+		size_t n = strcspn(line, "\n");
+
+		(void)snprintf(name, sizeof(name), "%.*s", (int)n, line);
+		if (name[0] && name[0] != '#' && !strchr(name, '/') && when_needed(name) == when)
+			load_module(name);
+		line += n + (line[n] == '\n');
+	}
 }
 
 int root_load_modules(struct err *e)
 {
-	char *line, *end;
-	AUTO(buf) order;
 	int r;
 
-	buf_init(&order, 65536);
-	r = io_read_file(AT_FDCWD, MODULES "/order", &order);
-	if (r == -ENOENT)
-		return 0; /* a kernel that has everything built in */
+	buf_init(&modules.order, 65536);
+	modules.dir = open(MODULES, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (modules.dir < 0)
+		return errno == ENOENT ? 0 : err_sys(e, -errno, "open '%s'", MODULES);
+	r = io_read_file(modules.dir, "order", &modules.order);
 	if (r < 0)
-		return err_sys(e, r, "read the list of modules");
-	for (line = order.data; line && *line; line = end) {
-		end = strchr(line, '\n');
-		if (end)
-			*end++ = '\0';
-		if (*line && *line != '#' && !strchr(line, '/'))
-			load_module(line);
-	}
+		return r == -ENOENT ? 0 : err_sys(e, r, "read the list of modules");
+	load_those(NOW);
 	return 0;
+}
+
+void root_load_rest(void)
+{
+	if (modules.dir < 0 || fork() != 0)
+		return;
+	load_those(AFTER_READY);
+	_exit(0);
 }
 
 static bool has_serial(const char *disk, const char *serial)
@@ -146,6 +184,8 @@ static int mount_disks(struct err *e)
 	if (!type)
 		return err_set(e, ERR_INVALID, -EINVAL,
 			"the root image is neither squashfs nor erofs: it is damaged");
+	if (strcmp(type, "erofs") == 0)
+		load_those(WITH_EROFS);
 	r = sys_mount(disk, LOWER, type, MS_RDONLY | MS_NOATIME, NULL, e);
 	if (r == 0)
 		r = find_disk("scratch", disk, e);
@@ -216,6 +256,7 @@ static int make_places(struct guest *g, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(links); i++)
 		if (symlink(links[i][0], links[i][1]) < 0 && errno != EEXIST)
 			return err_sys(e, -errno, "make '%s'", links[i][1]);
+	(void)chmod("/dev/fuse", 0666); /* what distributions do by udev */
 	if (mkdir("/tmp", 01777) == 0)
 		(void)chmod("/tmp", 01777);
 	(void)mkdir("/run/lock", 0755);

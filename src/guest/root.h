@@ -11,9 +11,12 @@
 /* root_early() - /dev, /sys and a console: before anything can be said or loaded */
 int root_early(struct err *e) MUST_USE;
 /* root_load_modules() - those of /modules/order, in that order; the files are removed after
- * One that is missing is skipped; one that the kernel refuses is told to the log.
+ * One that is missing is skipped; one that the kernel refuses is told to the log. Those that a
+ * start does not need wait: a file system until a disk has it, the rest for root_load_rest().
  */
 int root_load_modules(struct err *e) MUST_USE;
+/* root_load_rest() - what has waited, in a child, once the host was told READY */
+void root_load_rest(void);
 /* root_enter() - find the disks, build the root and switch into it; fills g->pts_fd, null_fd,
  * scratch_fd
  */

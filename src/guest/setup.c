@@ -51,6 +51,18 @@ int setup_refresh(const struct agent_setup *m, struct err *e)
 	return r < 0 ? err_sys(e, r, "add entropy") : 0;
 }
 
+/* has_word() - is @word in @text with blanks around it? */
+static bool has_word(const char *text, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *at = strstr(text, word); at; at = strstr(at + 1, word))
+		if ((at == text || strchr(" \t\n", at[-1])) &&
+			(at[n] == '\0' || strchr(" \t\n", at[n])))
+			return true;
+	return false;
+}
+
 /* name_hosts() - a line for the own name, if the file has none; the rest is the user's */
 static int name_hosts(const char *name)
 {
@@ -62,7 +74,7 @@ static int name_hosts(const char *name)
 	r = io_read_file(AT_FDCWD, "/etc/hosts", &b);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	if (name[0] && strstr(buf_str(&b), name))
+	if (b.len && (!name[0] || has_word(b.data, name)))
 		return 0;
 	(void)snprintf(line, sizeof(line), "127.0.1.1 %s\n", name);
 	if (b.len == 0)
