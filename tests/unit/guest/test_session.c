@@ -1,0 +1,288 @@
+/* test_session.c - terminals, and commands that outlive their client */
+#include "rig.h"
+#include "base/clock.h"
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define TTY (AGENT_EXEC_TTY | AGENT_EXEC_STDIN)
+
+/* wait_for() - read frames until the output so far holds @text; fails at the end of the stream */
+static void wait_for(struct peer *p, struct buf *seen, const char *text)
+{
+	struct frame f;
+
+	while (!strstr(buf_str(seen), text)) {
+		assert_true(peer_next(p, &f));
+		if (f.type == FRAME_STDOUT)
+			assert_int_equal(buf_add(seen, f.body, f.len), 0);
+		else
+			assert_true(f.type == FRAME_STARTED || f.type == FRAME_CREDIT);
+	}
+}
+
+static void type(struct peer *p, const char *text)
+{
+	assert_int_equal(frame_add(&p->out, FRAME_STDIN, text, strlen(text)), 0);
+	peer_flush(p);
+}
+
+static void exec_sh(struct peer *p, const char *script, uint32_t flags, const char *session)
+{
+	const char *argv[] = {"/bin/sh", "-c", script, NULL};
+
+	peer_exec(p, argv, flags, session);
+}
+
+static void attach(struct rig *r, struct peer *p, const char *session, uint32_t flags)
+{
+	struct agent_attach m = {.flags = flags, .rows = 30, .cols = 100};
+
+	strcpy(m.session, session);
+	peer_open(r, p);
+	assert_int_equal(agent_put_attach(&p->out, &m), 0);
+	peer_flush(p);
+}
+
+static void test_terminal(void **state)
+{
+	struct result res;
+	struct peer p;
+	AUTO(buf) seen;
+
+	buf_init(&seen, 1 << 20);
+	peer_open(*state, &p);
+	exec_sh(&p,
+		"test -t 0 && test -t 1 && test -t 2 && echo all; stty size; echo $TERM; read a; "
+		"echo \"<$a>\"; exit 9",
+		TTY, NULL);
+	wait_for(&p, &seen, "xterm-256color");
+	assert_non_null(strstr(seen.data, "all\r\n24 80\r\n"));
+	type(&p, "word\r");
+	wait_for(&p, &seen, "<word>");
+	peer_collect(&p, NULL, 0, &res);
+	assert_int_equal(res.exit.code, 9);
+	assert_int_equal(res.err.len, 0);
+	result_fini(&res);
+	peer_close(&p);
+}
+
+static void test_resize_and_interrupt(void **state)
+{
+	struct result res;
+	struct peer p;
+	AUTO(buf) seen;
+
+	buf_init(&seen, 1 << 20);
+	peer_open(*state, &p);
+	exec_sh(&p,
+		"trap 'stty size' WINCH; trap 'echo int; exit 4' INT; echo ready; "
+		"while :; do sleep 0.05; done",
+		TTY, NULL);
+	wait_for(&p, &seen, "ready");
+	assert_int_equal(agent_put_resize(&p.out, (struct agent_size){.rows = 50, .cols = 132}), 0);
+	peer_flush(&p);
+	wait_for(&p, &seen, "50 132");
+	type(&p, "\003"); /* Ctrl-C goes to the foreground group, through the terminal */
+	wait_for(&p, &seen, "int");
+	peer_collect(&p, NULL, 0, &res);
+	assert_int_equal(res.exit.code, 4);
+	result_fini(&res);
+	peer_close(&p);
+}
+
+static void test_terminal_end_of_input(void **state)
+{
+	struct result res;
+	struct peer p;
+
+	peer_open(*state, &p);
+	exec_sh(&p, "cat; echo over", TTY, NULL);
+	peer_collect(&p, "line\n", 5, &res);
+	assert_int_equal(res.exit.code, 0);
+	assert_non_null(strstr(buf_str(&res.out), "over"));
+	result_fini(&res);
+	peer_close(&p);
+}
+
+static void test_hangup_of_terminal(void **state)
+{
+	struct peer p;
+	struct frame f;
+	uint32_t pid;
+
+	peer_open(*state, &p);
+	exec_sh(&p, "sleep 100", TTY, NULL);
+	f = peer_expect(&p, FRAME_STARTED);
+	assert_int_equal(agent_get_u32(&f, &pid), PROTO_OK);
+	peer_close(&p);
+	for (int i = 0; i < 200 && kill((pid_t)pid, 0) == 0; i++)
+		rig_turn(*state, 10);
+	assert_int_equal(kill((pid_t)pid, 0), -1);
+}
+
+static void test_detach_and_attach(void **state)
+{
+	struct result res;
+	struct peer a, b;
+	AUTO(buf) seen;
+
+	buf_init(&seen, 1 << 20);
+	peer_open(*state, &a);
+	exec_sh(&a, "echo first; read x; echo \"<$x>\"; read y; exit 6", TTY | AGENT_EXEC_PERSIST,
+		"main");
+	wait_for(&a, &seen, "first");
+	peer_close(&a);
+	for (int i = 0; i < 10; i++)
+		rig_turn(*state, 5);
+
+	attach(*state, &a, "main", 0);
+	buf_clear(&seen);
+	wait_for(&a, &seen, "first"); /* replayed */
+	type(&a, "in\r");
+	wait_for(&a, &seen, "<in>");
+
+	/* a second one takes over */
+	attach(*state, &b, "main", 0);
+	peer_collect(&a, NULL, 0, &res);
+	assert_int_equal(res.error, EBUSY);
+	result_fini(&res);
+	peer_close(&a);
+	buf_clear(&seen);
+	wait_for(&b, &seen, "<in>");
+	type(&b, "bye\r");
+	peer_collect(&b, NULL, 0, &res);
+	assert_int_equal(res.exit.code, 6);
+	result_fini(&res);
+	peer_close(&b);
+
+	/* status and output stay */
+	for (int i = 0; i < 2; i++) {
+		attach(*state, &a, "main", i ? AGENT_ATTACH_REPLAY : 0);
+		peer_collect(&a, NULL, 0, &res);
+		assert_int_equal(res.exit.code, 6);
+		assert_non_null(strstr(buf_str(&res.out), "first"));
+		result_fini(&res);
+		peer_close(&a);
+	}
+	/* until the name is used again */
+	peer_open(*state, &a);
+	exec_sh(&a, "exit 1", AGENT_EXEC_PERSIST, "main");
+	peer_collect(&a, NULL, 0, &res);
+	assert_int_equal(res.exit.code, 1);
+	result_fini(&res);
+	peer_close(&a);
+}
+
+static void test_session_errors(void **state)
+{
+	struct result res;
+	struct peer a, b;
+
+	attach(*state, &a, "nobody", 0);
+	peer_collect(&a, NULL, 0, &res);
+	assert_int_equal(res.error, ENOENT);
+	result_fini(&res);
+	peer_close(&a);
+	peer_open(*state, &a);
+	exec_sh(&a, "true", AGENT_EXEC_PERSIST, "");
+	peer_collect(&a, NULL, 0, &res);
+	assert_int_equal(res.error, EINVAL);
+	result_fini(&res);
+	peer_close(&a);
+
+	peer_open(*state, &a);
+	exec_sh(&a, "sleep 100", AGENT_EXEC_PERSIST, "one");
+	(void)peer_expect(&a, FRAME_STARTED);
+	peer_open(*state, &b);
+	exec_sh(&b, "true", AGENT_EXEC_PERSIST, "one");
+	peer_collect(&b, NULL, 0, &res);
+	assert_int_equal(res.error, EEXIST);
+	result_fini(&res);
+	peer_close(&b);
+	/* looking only: the one who is attached stays */
+	attach(*state, &b, "one", AGENT_ATTACH_REPLAY);
+	(void)peer_expect(&b, FRAME_STARTED);
+	(void)peer_expect(&b, FRAME_END);
+	peer_expect_end(&b);
+	peer_close(&b);
+	assert_int_equal(agent_put_u8(&a.out, FRAME_SIGNAL, SIGKILL), 0);
+	peer_flush(&a);
+	peer_collect(&a, NULL, 0, &res);
+	assert_int_equal(res.exit.signal, SIGKILL);
+	result_fini(&res);
+	peer_close(&a);
+}
+
+static void test_session_cap(void **state)
+{
+	struct peer p[GUEST_SESSIONS_MAX], one;
+	struct result res;
+	char name[16];
+
+	for (unsigned i = 0; i < GUEST_SESSIONS_MAX; i++) {
+		(void)snprintf(name, sizeof(name), "s%u", i);
+		peer_open(*state, &p[i]);
+		exec_sh(&p[i], i == 0 ? "exit 2" : "sleep 100", AGENT_EXEC_PERSIST, name);
+		(void)peer_expect(&p[i], FRAME_STARTED);
+	}
+	peer_collect(&p[0], NULL, 0, &res);
+	assert_int_equal(res.exit.code, 2);
+	result_fini(&res);
+	/* the finished one makes room, once */
+	for (int i = 0; i < 2; i++) {
+		peer_open(*state, &one);
+		exec_sh(&one, "sleep 100", AGENT_EXEC_PERSIST, i ? "y" : "x");
+		if (i == 0) {
+			(void)peer_expect(&one, FRAME_STARTED);
+		} else {
+			peer_collect(&one, NULL, 0, &res);
+			assert_int_equal(res.error, EMFILE);
+			result_fini(&res);
+		}
+		peer_close(&one);
+	}
+	for (unsigned i = 0; i < GUEST_SESSIONS_MAX; i++)
+		peer_close(&p[i]);
+}
+
+static void test_replay_is_the_last_part(void **state)
+{
+	struct result res;
+	struct peer p;
+
+	peer_open(*state, &p);
+	exec_sh(&p, "seq 1 100000", AGENT_EXEC_PERSIST, "long");
+	peer_close(&p); /* nobody is there to slow it down */
+	for (int i = 0; i < 100; i++)
+		rig_turn(*state, 5);
+	attach(*state, &p, "long", 0);
+	peer_collect(&p, NULL, 0, &res);
+	assert_true(res.exited);
+	assert_int_equal(res.exit.code, 0);
+	assert_int_equal(res.out.len, GUEST_RING_BYTES);
+	assert_string_equal(res.out.data + res.out.len - 7, "100000\n");
+	result_fini(&res);
+	peer_close(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_start, rig_stop)
+		T(test_terminal),
+		T(test_resize_and_interrupt),
+		T(test_terminal_end_of_input),
+		T(test_hangup_of_terminal),
+		T(test_detach_and_attach),
+		T(test_session_errors),
+		T(test_session_cap),
+		T(test_replay_is_the_last_part),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
