@@ -114,10 +114,11 @@ static void add_groups(const char *etc, struct user *u)
 	char *text, *line, *f[4];
 	unsigned gid;
 	AUTO(buf) b;
+	int r = read_etc(etc, "group", &b);
 
 	u->groups[0] = u->gid;
 	u->n_groups = 1;
-	if (!u->name[0] || read_etc(etc, "group", &b) < 0 || b.len == 0)
+	if (r < 0 || b.len == 0 || !u->name[0])
 		return;
 	text = b.data;
 	while ((line = next_line(&text)) && u->n_groups < SPAWN_GROUPS_MAX) {
