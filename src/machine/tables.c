@@ -67,9 +67,8 @@ static const struct jail_rule machine_rules[] = {
 	CALL1(fcntl, JAIL_INT(1, F_GETFL), "stream modes"),
 	CALL1(fcntl, JAIL_INT(1, F_SETFL), "stream modes"),
 	CALL1(fcntl, JAIL_INT(1, F_GET_SEALS), "guest memory must not shrink"),
-	CALL1(fcntl, JAIL_INT(1, F_GETFD), "descriptors"),
-	CALL1(fcntl, JAIL_INT(1, F_SETFD), "descriptors"),
-	CALL1(fcntl, JAIL_INT(1, F_DUPFD_CLOEXEC), "descriptors"),
+	CALL1(fcntl, JAIL_INT(1, F_ADD_SEALS), "guest memory must not shrink"),
+	CALL1(fcntl, JAIL_INT(1, F_DUPFD_CLOEXEC), "an object again"),
 	/* memory */
 	CALL1(mmap, NO_EXEC(2), "guest memory, heap"),
 	CALL1(mprotect, NO_EXEC(2), "heap"),
