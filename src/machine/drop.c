@@ -1,7 +1,7 @@
 /* The machine gives up its rights; afterwards it moves bytes between descriptors it has. */
+#include "machine/drop.h"
 #include "machine/machine.h"
 #include "jail/drop.h"
-#include "jail/landlock.h"
 #include "jail/rlimit.h"
 #include "jail/root.h"
 #include "machine/tables.h"
@@ -30,11 +30,11 @@ static void close_what_was_for_others(struct machine *m)
 	own_close_fd(&m->plan.scratch_fd);
 }
 
-static int set_limits(struct machine *m, struct err *e)
+static int set_limits(struct jail_report *report, uint64_t files, struct err *e)
 {
 	const struct jail_rlimit limits[] = {
 		{RLIMIT_CORE, 0},
-		{RLIMIT_NOFILE, m->plan.max_open_files + OTHER_FDS},
+		{RLIMIT_NOFILE, files},
 		{RLIMIT_MEMLOCK, 0},
 		{RLIMIT_MSGQUEUE, 0},
 		{RLIMIT_SIGPENDING, 64},
@@ -44,33 +44,75 @@ static int set_limits(struct machine *m, struct err *e)
 
 	if (r < 0)
 		return err_sys(e, r, "set resource limits");
-	jail_report_add(&m->report, "machine", "limits", true, "%u descriptors, no core dumps",
-		m->plan.max_open_files + OTHER_FDS);
+	jail_report_add(report, "machine", "limits", true, "%llu descriptors, no core dumps",
+		(unsigned long long)files);
 	return 0;
 }
 
 /* enter_landlock() - beneath the shares only; a kernel without it is reported, see jail_may_miss() */
-static int enter_landlock(struct machine *m, struct err *e)
+static int enter_landlock(const struct drop *d, struct err *e)
 {
-	struct jail_beneath list[MACHINE_EXPORTS_MAX + 1];
-	AUTO_FD rules = -1;
-	size_t n = 0;
+	AUTO_FD rules = jail_landlock_make(d->beneath, d->n_beneath);
 	int r;
 
-	for (size_t i = 0; i < m->plan.n_exports; i++)
-		list[n++] =
-			(struct jail_beneath){m->plan.exports[i].fd, !m->plan.exports[i].read_only};
-	rules = jail_landlock_make(list, n);
 	if (rules == -EOPNOTSUPP && jail_may_miss("landlock")) {
-		jail_report_add(&m->report, "machine", "landlock", false, "not in this kernel");
+		jail_report_add(d->report, "machine", "landlock", false, "not in this kernel");
 		return 0;
 	}
 	r = rules < 0 ? rules : jail_landlock_enter(rules);
 	if (r < 0)
 		return err_sys(e, r, "enter the Landlock ruleset");
-	jail_report_add(&m->report, "machine", "landlock", true, "ABI %d, %zu shares",
-		jail_landlock_abi(), n);
+	jail_report_add(d->report, "machine", "landlock", true, "ABI %d, %zu shares",
+		jail_landlock_abi(), d->n_beneath);
 	return 0;
+}
+
+static int drop_caps(struct jail_report *report, struct err *e)
+{
+	int r = jail_drop_caps();
+
+	if (r == 0)
+		r = jail_no_new_privs();
+	if (r < 0)
+		return err_sys(e, r, "give up capabilities");
+	jail_report_add(report, "machine", "capabilities", true, "none, bounding set empty");
+	jail_report_add(report, "machine", "no_new_privs", true, "set");
+	return 0;
+}
+
+int drop_rights(const struct drop *d, struct err *e)
+{
+	struct sock_fprog filter = {0};
+	int r = jail_filter_build(&machine_table, &filter, e);
+
+	if (r < 0)
+		return r;
+	AUTO_FREE struct sock_filter *code = filter.filter;
+	r = jail_root_empty();
+	if (r < 0)
+		return err_sys(e, r, "enter an empty root");
+	jail_report_add(d->report, "machine", "root", true, "empty, unreadable");
+	r = set_limits(d->report, d->files, e);
+	if (r == 0)
+		r = drop_caps(d->report, e);
+	if (r == 0)
+		r = enter_landlock(d, e);
+	/* Threads begin without rights; then one list for all of them. */
+	if (r == 0 && d->threads)
+		r = d->threads(d->ctx, e);
+	if (r < 0)
+		return r;
+	r = jail_filter_install(&filter);
+	if (r < 0)
+		return err_sys(e, r, "install the seccomp list");
+	jail_report_add(d->report, "machine", "seccomp", true, "%u system calls, else killed",
+		jail_filter_calls(&machine_table));
+	return 0;
+}
+
+static int start_threads(void *ctx, struct err *e)
+{
+	return devices_start(ctx, e);
 }
 
 static void write_report(const struct machine *m)
@@ -83,42 +125,23 @@ static void write_report(const struct machine *m)
 
 int machine_drop(struct machine *m, struct err *e)
 {
-	struct jail_report *report = &m->report;
-	struct sock_fprog filter = {0};
+	struct jail_beneath list[MACHINE_EXPORTS_MAX];
+	struct drop d = {.report = &m->report,
+		.beneath = list,
+		.n_beneath = m->plan.n_exports,
+		.files = (uint64_t)m->plan.max_open_files + OTHER_FDS,
+		.threads = start_threads,
+		.ctx = &m->devices};
 	int r;
 
-	jail_report_add(report, "machine", "namespaces", true, "user, pid, mount, net, ipc, uts");
+	jail_report_add(
+		&m->report, "machine", "namespaces", true, "user, pid, mount, net, ipc, uts");
 	close_what_was_for_others(m);
-	r = jail_filter_build(&machine_table, &filter, e);
-	if (r < 0)
-		return r;
-	AUTO_FREE struct sock_filter *code = filter.filter;
-	r = jail_root_empty();
-	if (r < 0)
-		return err_sys(e, r, "enter an empty root");
-	jail_report_add(report, "machine", "root", true, "empty, unreadable");
-	r = set_limits(m, e);
-	if (r < 0)
-		return r;
-	r = jail_drop_caps();
+	for (size_t i = 0; i < m->plan.n_exports; i++)
+		list[i] =
+			(struct jail_beneath){m->plan.exports[i].fd, !m->plan.exports[i].read_only};
+	r = drop_rights(&d, e);
 	if (r == 0)
-		r = jail_no_new_privs();
-	if (r < 0)
-		return err_sys(e, r, "give up capabilities");
-	jail_report_add(report, "machine", "capabilities", true, "none, bounding set empty");
-	jail_report_add(report, "machine", "no_new_privs", true, "set");
-	r = enter_landlock(m, e);
-	if (r < 0)
-		return r;
-	/* Threads begin without rights; then one list for all of them. */
-	r = devices_start(&m->devices, e);
-	if (r < 0)
-		return r;
-	r = jail_filter_install(&filter);
-	if (r < 0)
-		return err_sys(e, r, "install the seccomp list");
-	jail_report_add(report, "machine", "seccomp", true, "%u system calls, else killed",
-		jail_filter_calls(&machine_table));
-	write_report(m);
-	return 0;
+		write_report(m);
+	return r;
 }

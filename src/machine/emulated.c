@@ -154,9 +154,39 @@ static void report_spawn(struct jail_report *r, uid_t outside, size_t n_files)
 		jail_filter_calls(&emulated_table));
 }
 
-/* spawn() - QEMU in its own jail: another user than ours where there is one, no capability, none of
- * our files, no network, and only these descriptors
- */
+int emulated_spawn(const struct emulated_program *p, pid_t *ret_pid, int *ret_pidfd,
+	struct jail_report *report, struct err *e)
+{
+	char *const envp[] = {(char[]){"QEMU_MODULE_DIR=/modules"}, NULL};
+	const struct jail_root root = {.file = p->file, .n_files = p->n_files};
+	const struct jail_rlimit limits[] = {
+		{RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 256}, {RLIMIT_MEMLOCK, 0}, {RLIMIT_MSGQUEUE, 0}};
+	uid_t outside = geteuid() == 0 ? NOBODY : geteuid();
+	gid_t outside_gid = geteuid() == 0 ? NOBODY : getegid();
+	struct sock_fprog filter = {0};
+	struct jail_child c = {.path = p->path,
+		.argv = p->argv,
+		.envp = envp,
+		.fds = p->fds,
+		.n_fds = p->n_fds,
+		.map = {{NOBODY, outside, NOBODY, outside_gid}},
+		.n_maps = 1,
+		.root = &root,
+		.limit = limits,
+		.n_limits = ARRAY_LEN(limits),
+		.filter = &filter,
+		.landlock_fd = -1};
+	int r = jail_filter_build(&emulated_table, &filter, e);
+
+	if (r < 0)
+		return r;
+	r = jail_spawn(&c, ret_pid, ret_pidfd, e);
+	free(filter.filter);
+	if (r == 0)
+		report_spawn(report, outside, p->n_files);
+	return r;
+}
+
 static int spawn(
 	struct engine *g, int qmp_fd, int stderr_fd, struct jail_report *report, struct err *e)
 {
@@ -164,38 +194,18 @@ static int spawn(
 		[EMU_FD_CONSOLE] = g->ends.console_fd, [EMU_FD_VSOCK] = g->ends.vsock_fd,
 		[EMU_FD_ROOT] = g->plan->root_fd, [EMU_FD_SCRATCH] = g->plan->scratch_fd,
 		[EMU_FD_LOCK] = g->plan->lock_fd, [EMU_FD_FS] = g->ends.fs_fd};
-	char *const envp[] = {(char[]){"QEMU_MODULE_DIR=/modules"}, NULL};
-	const struct jail_root root = {.file = g->files.file, .n_files = g->files.n};
-	const struct jail_rlimit limits[] = {{RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 256}};
-	uid_t outside = geteuid() == 0 ? NOBODY : geteuid();
-	gid_t outside_gid = geteuid() == 0 ? NOBODY : getegid();
 	struct emulated_args args;
-	struct jail_child c = {.path = g->plan->qemu,
-		.envp = envp,
+	struct emulated_program p = {.path = g->plan->qemu,
+		.argv = args.argv,
 		.fds = fds,
 		.n_fds = g->ends.fs_fd < 0 ? EMU_FD_FS : EMU_FD_COUNT,
-		.map = {{NOBODY, outside, NOBODY, outside_gid}},
-		.n_maps = 1,
-		.root = &root,
-		.limit = limits,
-		.n_limits = ARRAY_LEN(limits),
-		.landlock_fd = -1};
-	struct sock_fprog filter = {0};
+		.file = g->files.file,
+		.n_files = g->files.n};
 	int r = emulated_args(&args, g->plan, g->ends.fs_fd >= 0);
 
 	if (r < 0)
 		return err_sys(e, r, "write QEMU's command line");
-	r = jail_filter_build(&emulated_table, &filter, e);
-	if (r < 0)
-		return r;
-	c.argv = args.argv;
-	c.filter = &filter;
-	r = jail_spawn(&c, &g->pid, &g->pidfd, e);
-	free(filter.filter);
-	if (r < 0)
-		return r;
-	report_spawn(report, outside, g->files.n);
-	return 0;
+	return emulated_spawn(&p, &g->pid, &g->pidfd, report, e);
 }
 
 static int emulated_start(struct engine *g, struct loop *l, const struct engine_events *ev,

@@ -7,6 +7,7 @@
 #define MACHINE_EMULATED_H
 #include "base/buf.h"
 #include "jail/libs.h"
+#include "jail/report.h"
 #include "jail/root.h"
 #include "machine/engine.h"
 #include "machine/qmp.h"
@@ -84,6 +85,22 @@ struct engine {
 int emulated_files_find(
 	struct emulated_files *f, const struct machine_plan *p, struct err *e) MUST_USE;
 void emulated_files_fini(struct emulated_files *f);
+
+/* What runs in the engine's jail: QEMU, or the self-test in its place. */
+struct emulated_program {
+	const char *path;
+	char *const *argv;
+	const int *fds; /* as struct jail_child */
+	size_t n_fds;
+	const struct jail_file *file;
+	size_t n_files;
+};
+
+/* emulated_spawn() - in its own jail: another user than ours where there is one, no capability, none
+ * of our files but the listed, no network, and only these descriptors
+ */
+int emulated_spawn(const struct emulated_program *p, pid_t *ret_pid, int *ret_pidfd,
+	struct jail_report *report, struct err *e) MUST_USE;
 
 /* emulated_args() - -ENOSPC when it does not fit (our bug) */
 int emulated_args(struct emulated_args *a, const struct machine_plan *p, bool with_fs) MUST_USE;

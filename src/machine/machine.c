@@ -138,8 +138,15 @@ static void on_device_broken(void *ctx, const char *why)
 static void on_start_deadline(void *ctx)
 {
 	struct machine *m = ctx;
+	int64_t now = clock_ms();
+	struct engine_stats used = {0};
 
 	m->start_timer = NULL;
+	if (now < m->started_ms + MACHINE_START_LAST_MS && m->ops->stats(m->engine, &used) == 0 &&
+		used.cpu_ms < MACHINE_START_CPU_MS &&
+		loop_add_timer(m->loop, now + 5000, on_start_deadline, m, &m->start_timer) == 0)
+		return;
+	m->start_failed = true;
 	m->ops->kill(m->engine);
 }
 
@@ -154,11 +161,11 @@ static void on_ended(void *ctx, bool crashed, const char *reason)
 		machine_move(m, LINK_STOPPED, m->asked_to_end);
 		return;
 	}
-	if (m->state == LINK_STARTING && !m->start_timer) {
+	if (m->start_failed) {
 		console_last_line(&m->console, line, sizeof(line));
 		(void)snprintf(text, sizeof(text),
 			"the guest did not start within %d s; last line: %s",
-			MACHINE_START_DEADLINE_MS / 1000, line);
+			(int)((clock_ms() - m->started_ms) / 1000), line);
 		machine_move(m, LINK_CRASHED, text);
 	} else if (!crashed && console_find(&m->console, "Kernel panic", line, sizeof(line))) {
 		(void)snprintf(text, sizeof(text), "the guest's kernel gave up: %s", line);
@@ -220,7 +227,8 @@ int machine_load(struct machine *m, struct err *e)
 		r = m->ops->start(m->engine, m->loop, &on_engine, &m->report, e);
 	if (r < 0)
 		return r;
-	r = loop_add_timer(m->loop, clock_ms() + MACHINE_START_DEADLINE_MS, on_start_deadline, m,
+	m->started_ms = clock_ms();
+	r = loop_add_timer(m->loop, m->started_ms + MACHINE_START_DEADLINE_MS, on_start_deadline, m,
 		&m->start_timer);
 	return r < 0 ? err_sys(e, r, "set the start deadline") : 0;
 }

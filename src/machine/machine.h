@@ -14,7 +14,12 @@
 #include "machine/devices.h"
 #include "machine/engine.h"
 
+/* A guest that is not up by then is given up, unless the host was too busy to let it run: then as
+ * soon as it had its share of processor time, and in any case at the last deadline.
+ */
 #define MACHINE_START_DEADLINE_MS 30000
+#define MACHINE_START_CPU_MS	  15000
+#define MACHINE_START_LAST_MS	  180000
 
 struct machine {
 	struct machine_plan plan;
@@ -31,6 +36,8 @@ struct machine {
 	int statm_fd; /* our own /proc/self/statm */
 	pid_t host_pid; /* ours, as the daemon sees it */
 	struct loop_timer *start_timer, *stop_timer;
+	int64_t started_ms; /* clock_ms() */
+	bool start_failed; /* the deadline has passed */
 	const char *asked_to_end; /* who told us; NULL: nobody */
 };
 

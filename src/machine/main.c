@@ -4,6 +4,7 @@
  */
 #include "base/log.h"
 #include "machine/machine.h"
+#include "machine/selftest.h"
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,8 +26,10 @@ int main(int argc, char **argv)
 	static struct machine m; /* large; and nothing of it is needed after main */
 	struct err e = {0};
 
-	(void)argc;
-	(void)argv;
+	int test = selftest_main(argc, argv);
+
+	if (test >= 0)
+		return test;
 	log_init("sbx-machine");
 	/* One heap: the second thread allocates little, and counting processors needs /sys. */
 	(void)mallopt(M_ARENA_MAX, 1);

@@ -63,10 +63,10 @@ static uint32_t id_hash(const char *id)
 	return h;
 }
 
-/* who_inside() - map[0]: ourselves, so that the workspace's files stay ours. As root a second user
+/* map[0]: ourselves, so that the workspace's files stay ours. As root a second user
  * without any files is added, for the engine.
  */
-static size_t who_inside(const char *id, struct jail_map map[JAIL_MAPS_MAX])
+size_t machine_users(const char *id, struct jail_map map[JAIL_MAPS_MAX])
 {
 	uid_t uid = geteuid();
 	gid_t gid = getegid();
@@ -120,7 +120,7 @@ int machine_spawn(const struct machine_plan *p, const char *program, int log_fd,
 		return r;
 	c.fds = t.fds;
 	c.n_fds = t.n;
-	c.n_maps = who_inside(p->id, c.map);
+	c.n_maps = machine_users(p->id, c.map);
 	c.cgroup = &group;
 	r = jail_spawn(&c, ret_pid, ret_pidfd, e);
 	if (r < 0) {

@@ -10,6 +10,7 @@
 #ifndef MACHINE_SPAWN_H
 #define MACHINE_SPAWN_H
 #include "base/err.h"
+#include "jail/spawn.h"
 #include "machine/plan.h"
 #include <sys/types.h>
 
@@ -27,6 +28,8 @@
  */
 int machine_spawn(const struct machine_plan *p, const char *program, int log_fd, char ret_note[160],
 	pid_t *ret_pid, int *ret_pidfd, struct err *e) MUST_USE;
+/* machine_users() - the users of the machine's user namespace; returns how many */
+size_t machine_users(const char *id, struct jail_map map[JAIL_MAPS_MAX]);
 /* machine_forget() - after its end: remove what of it is outside its directory (its cgroup) */
 void machine_forget(const char *id);
 #endif
