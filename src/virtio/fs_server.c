@@ -153,6 +153,13 @@ static int op_interrupt(struct fs_req *r)
 	return 0;
 }
 
+/* No file here is a terminal or has flags; ENOSYS would reach the guest's programs as it is. */
+static int op_ioctl(struct fs_req *r)
+{
+	(void)r;
+	return -ENOTTY;
+}
+
 /* -- dispatch */
 
 struct step {
@@ -200,6 +207,7 @@ static const struct step steps[] = {
 	[FUSE_CREATE] = {fs_op_create, false, ENTRY + sizeof(struct fuse_open_out)},
 	[FUSE_INTERRUPT] = {op_interrupt, true, 0},
 	[FUSE_DESTROY] = {op_destroy, false, 0},
+	[FUSE_IOCTL] = {op_ioctl, false, 0},
 	[FUSE_BATCH_FORGET] = {op_batch_forget, true, 0},
 	[FUSE_FALLOCATE] = {fs_op_fallocate, false, 0},
 	[FUSE_READDIRPLUS] = {fs_op_readdirplus, false, 0},
@@ -273,7 +281,7 @@ enum fs_result fs_server_handle(struct fs_server *s, const struct vchain *c, uin
 	step = receive(&r, &e);
 	if (step)
 		e = step->op(&r);
-	if (!step || e == -EINVAL)
+	if (e == -EINVAL || e == -EPROTO)
 		s->faults++;
 	*ret_written = 0;
 	if (!r.waiting && !(step && step->silent))

@@ -34,7 +34,9 @@ void fcl_export(struct fuse_client *f, const char *path, bool read_only)
 	struct stat st;
 
 	e->fd = open(path, O_PATH | O_CLOEXEC);
-	assert(e->fd >= 0 && fstat(e->fd, &st) == 0);
+	assert(e->fd >= 0);
+	if (fstat(e->fd, &st) < 0)
+		abort();
 	e->is_file = S_ISREG(st.st_mode);
 	e->read_only = read_only;
 }

@@ -515,7 +515,8 @@ static void statfs_access_fsync(void **state)
 	assert_int_equal(fcl_call(&fc, FUSE_ACCESS, e.nodeid,
 				 &(struct fcl_args){.fixed = &mask, .fixed_len = sizeof(mask)}),
 		-EACCES);
-	assert_int_equal(fcl_call(&fc, FUSE_IOCTL, e.nodeid, &(struct fcl_args){0}), -ENOSYS);
+	assert_int_equal(fcl_call(&fc, FUSE_IOCTL, e.nodeid, &(struct fcl_args){0}), -ENOTTY);
+	assert_int_equal(fcl_call(&fc, FUSE_POLL, e.nodeid, &(struct fcl_args){0}), -ENOSYS);
 	assert_int_equal(fcl_call(&fc, 9999, e.nodeid, &(struct fcl_args){0}), -ENOSYS);
 }
 
