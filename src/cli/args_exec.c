@@ -116,7 +116,9 @@ int exec_args_parse(
 	int r;
 
 	argp_err_exit_status = CLI_OWN;
-	r = args_done(argp_parse(&argp, argc, argv, args_flags(mode) | ARGP_IN_ORDER, NULL, &p), e);
+	r = args_done(argp_parse(&argp, argc, argv, args_flags(mode, argc, argv) | ARGP_IN_ORDER,
+			      NULL, &p),
+		e);
 	if (r == 0 && a.argc == 0) {
 		r = err_set(e, ERR_INVALID, -EINVAL, "exec: no %s given",
 			a.name ? "command" : "sandbox");

@@ -1,4 +1,5 @@
 #include "cli/args_internal.h"
+#include "base/escape.h"
 #include "base/name.h"
 #include "cli/report.h"
 #include <errno.h>
@@ -45,9 +46,35 @@ int args_done(int argp_result, struct err *e)
 	return e->num < 0 ? e->num : -EINVAL;
 }
 
-unsigned args_flags(enum args_mode mode)
+/* is_plain() - may @text be printed as it is? */
+static bool is_plain(const char *text)
 {
-	return mode == ARGS_SILENT ? ARGP_NO_EXIT | ARGP_NO_ERRS | ARGP_NO_HELP : 0;
+	size_t len = strlen(text);
+
+	for (size_t i = 0, n; i < len; i += n) {
+		char shown[16];
+		unsigned cp;
+
+		n = utf8_decode(text + i, len - i, &cp);
+		if (n == 0 ||
+			(text[i] != '\\' && memcmp(escape_text(shown, sizeof(shown), text + i, n),
+						    text + i, n) != 0))
+			return false;
+	}
+	return true;
+}
+
+unsigned args_flags(enum args_mode mode, int argc, char **argv)
+{
+	const unsigned silent = ARGP_NO_EXIT | ARGP_NO_ERRS | ARGP_NO_HELP;
+
+	if (mode == ARGS_SILENT)
+		return silent;
+	/* argp and getopt would print the arguments raw. */
+	for (int i = 1; i < argc; i++)
+		if (!is_plain(argv[i]))
+			return silent;
+	return 0;
 }
 
 bool args_is_option(const struct argp_option *table, int key)
@@ -175,7 +202,8 @@ int plain_args_parse(int argc, char **argv, enum args_mode mode, const struct pl
 	a.words = calloc((size_t)argc + 1, sizeof(char *));
 	r = a.words ? keys_parse(KEYS_DEFAULT, &a.keys, e) : err_sys(e, -ENOMEM, "read arguments");
 	if (r == 0)
-		r = args_done(argp_parse(&argp, argc, argv, args_flags(mode), NULL, &p), e);
+		r = args_done(
+			argp_parse(&argp, argc, argv, args_flags(mode, argc, argv), NULL, &p), e);
 	if (r == 0 && a.n_words < form->min_words)
 		r = missing(verb ? verb + 1 : argv[0], form, e);
 	if (r < 0) {

@@ -187,7 +187,7 @@ int run_args_parse(int argc, char **argv, enum args_mode mode, bool create,
 		create ? create_doc : run_doc, NULL, NULL, NULL};
 	struct run_args a = {0};
 	struct parse p = {.a = &a, .e = e};
-	unsigned flags = args_flags(mode) | ARGP_IN_ORDER;
+	unsigned flags = args_flags(mode, argc, argv) | ARGP_IN_ORDER;
 	int r;
 
 	argp_err_exit_status = create ? CLI_USAGE : CLI_OWN;

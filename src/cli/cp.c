@@ -284,6 +284,6 @@ int verb_cp(int argc, char **argv)
 	}
 	if (c->left_out == 0)
 		return CLI_OK;
-	report_note("%llu of the entries were left out", (unsigned long long)c->left_out);
+	report_note("entries left out: %llu", (unsigned long long)c->left_out);
 	return CLI_FAIL;
 }

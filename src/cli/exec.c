@@ -9,9 +9,9 @@
 
 static int check_tty(const struct exec_args *a, struct err *e)
 {
-	if (!a->tty || !a->interactive || isatty(STDIN_FILENO))
+	if (!a->tty || isatty(STDIN_FILENO))
 		return 0;
-	(void)err_set(e, ERR_INVALID, -ENOTTY, "exec: -i -t, but stdin is not a terminal");
+	(void)err_set(e, ERR_INVALID, -ENOTTY, "exec -t: stdin is not a terminal");
 	err_hint(e, "leave out -t");
 	return -ENOTTY;
 }

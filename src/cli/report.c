@@ -10,11 +10,16 @@
 /* Escaping may turn a byte into ten; what is cut says so with "...". */
 #define SHOWN_MAX (4 * ERR_MSG_MAX)
 
-static bool as_json;
+static bool as_json, quiet;
 
 void report_json(bool on)
 {
 	as_json = on;
+}
+
+void report_quiet(bool on)
+{
+	quiet = on;
 }
 
 static void print_json(const struct err *e)
@@ -48,6 +53,8 @@ void report_note(const char *fmt, ...)
 	char raw[ERR_MSG_MAX], text[SHOWN_MAX];
 	va_list ap;
 
+	if (quiet)
+		return;
 	va_start(ap, fmt);
 	(void)vsnprintf(raw, sizeof(raw), fmt, ap);
 	va_end(ap);

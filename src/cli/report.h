@@ -22,7 +22,9 @@ void report_json(bool on);
 int report_err(const struct err *e, int status);
 /* report_note() - "sbx: text" on stderr, escaped; never an error */
 void report_note(const char *fmt, ...) PRINTF_LIKE(1, 2);
-/* report_out_failed() - flush stdout; CLI_OK, or CLI_FAIL when it could not be written (told) */
+/* report_quiet() - notes are not printed from now on */
+void report_quiet(bool on);
+/* report_flush() - flush stdout; CLI_OK, or CLI_FAIL when it could not be written (told) */
 int report_flush(void);
 /* report_colour() - may colours and redrawn lines be used on @fd? A terminal, TERM is not "dumb",
  * and NO_COLOR is empty.
