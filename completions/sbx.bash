@@ -1,0 +1,77 @@
+# bash completion for sbx. Names of sandboxes are asked for only when the daemon runs already.
+_sbx_names()
+{
+	sbx daemon status >/dev/null 2>&1 && sbx ls -q 2>/dev/null
+}
+
+_sbx()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+	local verb=${COMP_WORDS[1]} words=""
+	local making="--name --kit --template --cpus --memory --disk --isolation --env --env-file --plan --quiet --json"
+
+	COMPREPLY=()
+	if [ "$COMP_CWORD" -eq 1 ]; then
+		words="run create exec attach ls inspect start stop pause resume rm cp logs image daemon diagnose version completion help"
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+		return
+	fi
+	case $prev in
+	--env-file)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	--isolation)
+		mapfile -t COMPREPLY < <(compgen -W "auto kvm emulated" -- "$cur")
+		return
+		;;
+	esac
+	case $verb in
+	run) words="$making --detached --detach-keys" ;;
+	create) words=$making ;;
+	exec) words="--interactive --tty --user --workdir --env --env-file --detach-keys --json" ;;
+	attach) words="--detach-keys --json" ;;
+	ls) words="--json --quiet" ;;
+	inspect | start | pause | resume | diagnose | version) words="--json" ;;
+	stop) words="--time --json" ;;
+	rm) words="--all --force --json" ;;
+	cp) words="--follow-link --json" ;;
+	logs) words="--console --tail --raw --json" ;;
+	image) words="--json --quiet --force --name" ;;
+	daemon) words="--json" ;;
+	esac
+	if [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$words --help" -- "$cur")
+		return
+	fi
+	case $verb in
+	run | create)
+		if [ "$COMP_CWORD" -eq 2 ]; then
+			mapfile -t COMPREPLY < <(compgen -W "shell demo" -- "$cur")
+		fi
+		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -d -- "$cur")
+		;;
+	exec | attach | inspect | start | stop | pause | resume | rm | logs)
+		mapfile -t COMPREPLY < <(compgen -W "$(_sbx_names)" -- "$cur")
+		;;
+	cp)
+		compopt -o nospace 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -S : -W "$(_sbx_names)" -- "$cur"; compgen -f -- "$cur")
+		;;
+	image)
+		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "ls build rm" -- "$cur")
+		;;
+	daemon)
+		[ "$COMP_CWORD" -eq 2 ] &&
+			mapfile -t COMPREPLY < <(compgen -W "start stop restart status" -- "$cur")
+		;;
+	completion)
+		mapfile -t COMPREPLY < <(compgen -W "bash zsh fish" -- "$cur")
+		;;
+	help)
+		words="run create exec attach ls inspect start stop pause resume rm cp logs image daemon diagnose version completion"
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+		;;
+	esac
+}
+complete -F _sbx sbx

@@ -1,0 +1,60 @@
+# fish completion for sbx. Names of sandboxes are asked for only when the daemon runs already.
+function __sbx_names
+    sbx daemon status >/dev/null 2>&1; and sbx ls -q 2>/dev/null
+end
+
+function __sbx_verb
+    set -l words (commandline -opc)
+    test (count $words) -gt 1; and contains -- $words[2] $argv
+end
+
+complete -c sbx -f
+complete -c sbx -n __fish_use_subcommand -a run -d 'run an agent in a sandbox'
+complete -c sbx -n __fish_use_subcommand -a create -d 'create a sandbox'
+complete -c sbx -n __fish_use_subcommand -a exec -d 'run a command in a sandbox'
+complete -c sbx -n __fish_use_subcommand -a attach -d 'join the terminal of the agent'
+complete -c sbx -n __fish_use_subcommand -a ls -d 'list sandboxes'
+complete -c sbx -n __fish_use_subcommand -a inspect -d 'show one sandbox'
+complete -c sbx -n __fish_use_subcommand -a start -d 'start sandboxes'
+complete -c sbx -n __fish_use_subcommand -a stop -d 'stop sandboxes'
+complete -c sbx -n __fish_use_subcommand -a pause -d 'let sandboxes stand still'
+complete -c sbx -n __fish_use_subcommand -a resume -d 'let paused sandboxes go on'
+complete -c sbx -n __fish_use_subcommand -a rm -d 'remove sandboxes'
+complete -c sbx -n __fish_use_subcommand -a cp -d 'copy files into or out of a sandbox'
+complete -c sbx -n __fish_use_subcommand -a logs -d 'show what was printed'
+complete -c sbx -n __fish_use_subcommand -a image -d 'root images'
+complete -c sbx -n __fish_use_subcommand -a daemon -d 'the daemon'
+complete -c sbx -n __fish_use_subcommand -a diagnose -d 'check this host'
+complete -c sbx -n __fish_use_subcommand -a version -d 'versions'
+complete -c sbx -n __fish_use_subcommand -a completion -d 'completion script'
+complete -c sbx -n __fish_use_subcommand -a help -d 'help of one command'
+
+complete -c sbx -n '__sbx_verb exec attach inspect start stop pause resume rm logs cp' -a '(__sbx_names)'
+complete -c sbx -n '__sbx_verb cp' -F
+complete -c sbx -n '__sbx_verb run create' -a 'shell demo (__fish_complete_directories)'
+complete -c sbx -n '__sbx_verb run create' -l name -x -d 'name of the sandbox'
+complete -c sbx -n '__sbx_verb run create' -l kit -r -F -d 'add a kit'
+complete -c sbx -n '__sbx_verb run create' -s t -l template -x -d 'root image'
+complete -c sbx -n '__sbx_verb run create' -l cpus -x -d 'number of processors'
+complete -c sbx -n '__sbx_verb run create' -s m -l memory -x -d memory
+complete -c sbx -n '__sbx_verb run create' -l disk -x -d 'scratch disk'
+complete -c sbx -n '__sbx_verb run create' -l isolation -x -a 'auto kvm emulated' -d tier
+complete -c sbx -n '__sbx_verb run create' -l plan -d 'print what would be made'
+complete -c sbx -n '__sbx_verb run create exec' -s e -l env -x -d 'set a variable'
+complete -c sbx -n '__sbx_verb run create exec' -l env-file -r -F -d 'variables from a file'
+complete -c sbx -n '__sbx_verb run' -s d -l detached -d 'start and leave'
+complete -c sbx -n '__sbx_verb run exec attach' -l detach-keys -x -d 'keys that leave'
+complete -c sbx -n '__sbx_verb exec' -s i -l interactive -d 'pass standard input on'
+complete -c sbx -n '__sbx_verb exec' -s t -l tty -d 'a terminal'
+complete -c sbx -n '__sbx_verb exec' -s u -l user -x -d user
+complete -c sbx -n '__sbx_verb exec' -s w -l workdir -x -d directory
+complete -c sbx -n '__sbx_verb rm' -l all -d 'all sandboxes'
+complete -c sbx -n '__sbx_verb rm' -s f -l force -d 'do not ask'
+complete -c sbx -n '__sbx_verb stop' -s t -l time -x -d 'grace in seconds'
+complete -c sbx -n '__sbx_verb logs' -l console -d 'the kernel'
+complete -c sbx -n '__sbx_verb logs' -s n -l tail -x -d lines
+complete -c sbx -n '__sbx_verb image' -a 'ls build rm'
+complete -c sbx -n '__sbx_verb daemon' -a 'start stop restart status'
+complete -c sbx -n '__sbx_verb completion' -a 'bash zsh fish'
+complete -c sbx -l json -d 'JSON on stdout'
+complete -c sbx -l help -d help
