@@ -1,11 +1,26 @@
 #include "guest/channel.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/wire.h"
 #include "guest/guest.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+
+/* missing() - bytes of the current frame that are not here: asked for at once and waited for, they
+ * cost a fraction of the wake-ups that reading as they come does
+ */
+static size_t missing(const struct frame_decoder *d)
+{
+	size_t have = d->in.len - d->used;
+	struct wire_r r;
+
+	if (have < FRAME_HEADER)
+		return FRAME_HEADER - have;
+	r = wire_reader(d->in.data + d->used, have);
+	return FRAME_HEADER + wire_get_u32(&r) - have; /* frame_next() has judged the length */
+}
 
 int channel_next(struct channel *c, struct frame *ret_f, struct err *e)
 {
@@ -19,7 +34,8 @@ int channel_next(struct channel *c, struct frame *ret_f, struct err *e)
 			return 0;
 		if (r == FRAME_BAD)
 			return err_set(e, ERR_INVALID, -EBADMSG, "the host sent a malformed frame");
-		n = read(c->fd, bytes, sizeof(bytes));
+		n = (ssize_t)missing(&c->in);
+		n = recv(c->fd, bytes, n < FRAME_DATA_MAX ? (size_t)n : sizeof(bytes), MSG_WAITALL);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)

@@ -233,8 +233,10 @@ static int put_top(struct get *g, const char *source, bool follow, struct err *e
 	size_t n = strlen(source);
 
 	memcpy(path, source, n + 1);
-	while (n > 1 && path[n - 1] == '/')
+	while (n > 1 && path[n - 1] == '/') {
 		path[--n] = '\0';
+		follow = true; /* as everywhere: "link/" is what it points to */
+	}
 	name = strrchr(path, '/') + 1;
 	(void)snprintf(g->entry.path, sizeof(g->entry.path), "%s", *name ? name : ".");
 	if (!tar_clean_path(real, g->entry.path, strlen(g->entry.path)))
