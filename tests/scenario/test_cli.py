@@ -146,8 +146,8 @@ def test_rm_without_a_terminal_needs_force(rig):
 def test_escape_sequences_do_not_reach_the_terminal(rig):
     """TX-01: names, paths and messages with control sequences come out escaped."""
     evil = "\x1b]0;title\x07\x1b[2J\u202e"
-    folder = rig.new_dir("dir" + evil)
-    rig.ok("create", "--name", "box-esc", "shell", folder)
+    rig.fails("create", "--name", "box-esc", "shell", rig.new_dir("dir" + evil))
+    rig.ok("create", "--name", "box-esc", "shell", rig.new_dir("dir\u202ecod.exe"))
     for args in (["ls"], ["inspect", "box-esc"], ["ls", evil], ["inspect", evil], ["cp", evil, "box-esc:/tmp/x"],
                  ["create", "shell", f"/no{evil}"], ["run", evil], ["logs", evil], ["image", "rm", evil]):
         run = rig.sbx(*args)
