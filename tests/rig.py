@@ -195,8 +195,13 @@ class Rig:
         try:
             env = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
         except OSError:
+            env = b""
+        if env:
+            return f"SBX_STATE_DIR={self.state}\0".encode() in env
+        try:  # a jailed process has no environment: what it holds open tells whose it is
+            return any(os.readlink(e.path).startswith(str(self.state)) for e in os.scandir(f"/proc/{pid}/fd"))
+        except OSError:
             return True
-        return not env or f"SBX_STATE_DIR={self.state}".encode() in env or b"SBX_STATE_DIR" not in env
 
     def look(self):
         """Our live processes: pid -> name; each descendant of one of our programs counts."""
