@@ -5,11 +5,13 @@
 #include "json/apierr.h"
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
-#define STEP_LINE_MAX (1U << 20)
-#define TEXT_MAX      (64U << 20)
+#define STEP_LINE_MAX  (1U << 20)
+#define TEXT_MAX       (64U << 20)
+#define OTHER_READY_MS 5000 /* until a daemon that another sbx started listens */
 
 void api_target(char dst[API_TARGET_MAX], const char *name, const char *rest)
 {
@@ -70,11 +72,16 @@ int api_open(struct api *a, enum api_start start, struct err *e)
 		struct err why = {0};
 
 		r = launch_daemon(&a->paths, &why);
-		/* Another sbx may have been faster: then its daemon is there whatever ours said. */
-		if (connect_to(a, e) < 0) {
-			if (r < 0)
-				*e = why;
-			return r < 0 ? r : e->num;
+		/* Another sbx may have been faster: its daemon has the lock, and will listen soon. */
+		for (int64_t until = clock_ms() + (r < 0 ? OTHER_READY_MS : 0);;) {
+			if (connect_to(a, e) == 0)
+				break;
+			if (clock_ms() >= until) {
+				if (r < 0)
+					*e = why;
+				return r < 0 ? r : e->num;
+			}
+			(void)poll(NULL, 0, 20);
 		}
 		*e = (struct err){0};
 		r = 0;
