@@ -152,8 +152,8 @@ int boot_run(struct guest *g, const struct boot_ops *ops, const struct err *fail
 	bool done = false;
 
 	for (;;) {
-		struct boot b = {.fd = ops->connect(ops->ctx)};
-		AUTO_FD fd = b.fd;
+		AUTO_FD fd = ops->connect(ops->ctx);
+		struct boot b = {.fd = fd};
 
 		r = b.fd < 0 ? b.fd : send_hello(&b);
 		if (r == 0 && !failed) {
