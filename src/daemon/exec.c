@@ -135,6 +135,11 @@ static int feed(struct running *x, struct agent_stream *a, struct err *e)
 			r = agent_send(a, &out, e);
 		else
 			r = err_sys(e, r, "send input to the command");
+		if (r == -ECONNRESET) {
+			/* It ended without reading all of it; how it ended is still to be read. */
+			x->input_ended = true;
+			return 0;
+		}
 		if (r < 0)
 			return r;
 		x->sent += n;

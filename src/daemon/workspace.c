@@ -227,7 +227,7 @@ int plan_workspace_check(
 
 int plan_workspace_open(const struct plan_workspace *w, struct err *e)
 {
-	struct open_how how = {.flags = O_PATH | O_CLOEXEC | O_NOFOLLOW,
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC,
 		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
 	AUTO_FD fd = (int)syscall(SYS_openat2, AT_FDCWD, w->host, &how, sizeof(how));
 	uint64_t fsid = 0;

@@ -1,0 +1,434 @@
+/* test_life.c - create, start, use, stop, remove through the API; and what goes wrong on the way */
+#include "check.h"
+#include "rig.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "proto/agent.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static struct rig *rig;
+
+static int setup(void **state)
+{
+	(void)state;
+	rig = rig_new();
+	if (rig)
+		rig_up(rig);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	rig_free(rig);
+	rig = NULL;
+	return 0;
+}
+
+#define NEED_RIG()                                                                                 \
+	do {                                                                                       \
+		if (!rig)                                                                          \
+			SKIP("no rig here");                                                       \
+	} while (0)
+
+/* slurp() - a file of the sandbox's directory */
+static void slurp(const char *name, const char *file, char *dst, size_t cap)
+{
+	char below[128];
+	AUTO(buf) b;
+
+	(void)snprintf(below, sizeof(below), "state/sandboxes/%s/%s", rig_id(rig, name), file);
+	buf_init(&b, 65536);
+	assert_int_equal(io_read_file(AT_FDCWD, rig_path(rig, below), &b), 0);
+	(void)snprintf(dst, cap, "%s", buf_str(&b));
+}
+
+static int error_of(const char *method, const char *target, const char *body, const char *code)
+{
+	const struct js *v;
+	int status = rig_ask(rig, method, target, body, &v);
+
+	if (strcmp(rig_str(js_get(v, "error"), "code"), code) != 0)
+		print_error("%s %s: %s\n", method, target, rig_str(js_get(v, "error"), "message"));
+	assert_string_equal(rig_str(js_get(v, "error"), "code"), code);
+	assert_true(rig_str(js_get(v, "error"), "message")[0]);
+	return status;
+}
+
+static void test_whole_life(void **state)
+{
+	const struct js *v;
+	char text[256];
+
+	(void)state;
+	NEED_RIG();
+	rig_create(rig, "one");
+	assert_int_equal(rig_ask(rig, "GET", "/v1/sandboxes/one", NULL, &v), 200);
+	assert_string_equal(rig_str(js_get(v, "plan"), "agent"), "box");
+	assert_string_equal(rig_str(js_get(v, "env"), "A"), "b");
+	assert_int_equal(js_len(js_get(v, "argv")), 2);
+	rig_start(rig, "one");
+	slurp("one", "setup", text, sizeof(text));
+	assert_non_null(strstr(text, "one agent /tmp/sbx-test-daemon-"));
+	assert_non_null(strstr(text, "/ws 1 2\n")); /* one mount, two variables */
+	slurp("one", "put_home_agent", text, sizeof(text));
+	assert_string_equal(text, "hello"); /* a tar header begins with the name */
+	rig_start(rig, "one"); /* once more is fine */
+	assert_int_equal(rig_ask(rig, "POST", "/v1/sandboxes/one/pause", NULL, &v), 200);
+	assert_string_equal(rig_str(v, "status"), "paused");
+	assert_int_equal(error_of("POST", "/v1/sandboxes/one/start", NULL, "conflict"), 409);
+	assert_int_equal(
+		error_of("POST", "/v1/sandboxes/one/exec", "{\"argv\":[\"x\"]}", "conflict"), 409);
+	assert_int_equal(rig_ask(rig, "POST", "/v1/sandboxes/one/resume", NULL, &v), 200);
+	assert_int_equal(error_of("DELETE", "/v1/sandboxes/one", NULL, "conflict"), 409);
+	assert_int_equal(rig_ask(rig, "POST", "/v1/sandboxes/one/stop", NULL, &v), 200);
+	assert_string_equal(rig_str(v, "status"), "stopped");
+	assert_int_equal(rig_machine(rig, "one"), 0);
+	assert_int_equal(rig_ask(rig, "POST", "/v1/sandboxes/one/stop", "{}", &v), 200);
+	assert_int_equal(rig_ask(rig, "DELETE", "/v1/sandboxes/one", NULL, NULL), 204);
+	assert_string_equal(rig_status(rig, "one"), "gone");
+	assert_int_equal(rmdir(rig_path(rig, "state/sandboxes")), 0); /* nothing is left */
+}
+
+static void test_names(void **state)
+{
+	static const char *const bad[] = {"../x", "-rf", "a", "default", "a/b", "a..b", ".a", "a b",
+		"\\u001b[2J", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+
+	(void)state;
+	NEED_RIG();
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		char body[256];
+
+		(void)snprintf(body, sizeof(body), "{\"agent\":\"box\",\"name\":\"%s\"}", bad[i]);
+		assert_int_equal(error_of("POST", "/v1/sandboxes", body, "invalid"), 400);
+	}
+	rig_create(rig, "same");
+	assert_int_equal(error_of("POST", "/v1/sandboxes", "{\"agent\":\"box\",\"name\":\"same\"}",
+				 "conflict"),
+		409);
+	/* a name may be made for it */
+	assert_int_equal(
+		rig_ask(rig, "POST", "/v1/sandboxes?plan=1", "{\"agent\":\"box\"}", NULL), 200);
+	assert_string_equal(rig_status(rig, "box-sandbox"), "gone");
+}
+
+static void test_absurd_sizes(void **state)
+{
+	static const char *const bad[] = {"\"cpus\":100000", "\"memory_bytes\":1",
+		"\"memory_bytes\":9223372036854775807", "\"disk_bytes\":4096",
+		"\"disk_bytes\":9223372036854775807", "\"cpus\":-1", "\"cpus\":1.5",
+		"\"cpus\":\"2\"", "\"isolation\":\"none\"", "\"kits\":[\"x\"]", "\"surprise\":1",
+		"\"env\":{\"A=B\":\"c\"}", "\"env\":{\"A\":1}",
+		"\"workspaces\":[{\"path\":\"/etc\"}]", "\"workspaces\":[{\"path\":\"x\"}]",
+		"\"workspaces\":[{}]", "\"workspaces\":[1]"};
+
+	(void)state;
+	NEED_RIG();
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		char body[256];
+		int status;
+
+		(void)snprintf(
+			body, sizeof(body), "{\"agent\":\"box\",\"name\":\"abc\",%s}", bad[i]);
+		status = rig_ask(rig, "POST", "/v1/sandboxes", body, NULL);
+		if (status != 400 && status != 403)
+			print_error("%s gave %d\n", bad[i], status);
+		assert_true(status == 400 || status == 403);
+	}
+	assert_int_equal(
+		error_of("POST", "/v1/sandboxes", "{\"agent\":\"none\"}", "not_found"), 404);
+	assert_int_equal(error_of("POST", "/v1/sandboxes",
+				 "{\"agent\":\"box\",\"isolation\":\"kvm\"}", "unavailable"),
+		503);
+	assert_string_equal(rig_status(rig, "abc"), "gone");
+}
+
+static void test_exec(void **state)
+{
+	const struct js *v;
+
+	(void)state;
+	NEED_RIG();
+	rig_create(rig, "one");
+	rig_start(rig, "one");
+	assert_int_equal(rig_ask(rig, "POST", "/v1/sandboxes/one/exec",
+				 "{\"argv\":[\"echo\",\"out\",\"err\",\"put\"]}", &v),
+		200);
+	assert_string_equal(rig_str(v, "stdout"), "output");
+	assert_string_equal(rig_str(v, "stderr"), "err");
+	assert_int_equal(js_int(js_get(v, "exit_code"), 9), 0);
+	assert_int_equal(
+		rig_ask(rig, "POST", "/v1/sandboxes/one/exec",
+			"{\"argv\":[\"cat\"],\"stdin\":\"more than ten bytes of it\"}", &v),
+		200);
+	assert_string_equal(rig_str(v, "stdout"), "more than ten bytes of it");
+	assert_int_equal(
+		rig_ask(rig, "POST", "/v1/sandboxes/one/exec", "{\"argv\":[\"false\"]}", &v), 200);
+	assert_int_equal(js_int(js_get(v, "exit_code"), 9), 1);
+	assert_int_equal(
+		rig_ask(rig, "POST", "/v1/sandboxes/one/exec", "{\"argv\":[\"killed\"]}", &v), 200);
+	assert_int_equal(js_int(js_get(v, "signal"), 0), SIGKILL);
+	assert_int_equal(
+		rig_ask(rig, "POST", "/v1/sandboxes/one/exec", "{\"argv\":[\"big\"]}", &v), 200);
+	assert_true(js_bool(js_get(v, "truncated")));
+	assert_int_equal(strlen(rig_str(v, "stdout")), 1 << 20);
+	assert_int_equal(
+		error_of("POST", "/v1/sandboxes/one/exec", "{\"argv\":[\"nothing\"]}", "not_found"),
+		404);
+	assert_int_equal(error_of("POST", "/v1/sandboxes/one/exec",
+				 "{\"argv\":[\"hang\"],\"timeout_ms\":100}", "timeout"),
+		504);
+	assert_int_equal(
+		error_of("POST", "/v1/sandboxes/one/exec", "{\"argv\":[]}", "invalid"), 400);
+	assert_int_equal(rig_ask(rig, "GET", "/v1/sandboxes/one/usage", NULL, &v), 200);
+	assert_int_equal(js_int(js_get(js_get(v, "guest"), "processes"), 0), 3);
+}
+
+static void test_start_faults(void **state)
+{
+	static const struct {
+		const char *mode, *says;
+	} faults[] = {
+		{"no-link", "ended before it opened its link"},
+		{"boot-error", "the guest says: cannot mount the root"},
+		{"die-in-boot", "closed the stream"},
+		{"boot-garbage", "broke the protocol"},
+	};
+
+	(void)state;
+	NEED_RIG();
+	rig_create(rig, "one");
+	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+		const struct js *v;
+
+		rig_mode(rig, faults[i].mode);
+		assert_true(rig_ask(rig, "POST", "/v1/sandboxes/one/start", NULL, &v) >= 500);
+		if (!strstr(rig_str(js_get(v, "error"), "message"), faults[i].says))
+			print_error(
+				"%s: %s\n", faults[i].mode, rig_str(js_get(v, "error"), "message"));
+		assert_non_null(strstr(rig_str(js_get(v, "error"), "message"), faults[i].says));
+		assert_string_equal(rig_status(rig, "one"), "stopped");
+		assert_int_equal(rig_machine(rig, "one"), 0);
+	}
+	rig_mode(rig, "");
+	rig_start(rig, "one");
+}
+
+static void test_workspace_swapped_before_the_start(void **state)
+{
+	(void)state;
+	NEED_RIG();
+	rig_create(rig, "one");
+	assert_int_equal(rename(rig->workspace, rig_path(rig, "elsewhere")), 0);
+	assert_int_equal(symlink("/etc", rig->workspace), 0);
+	assert_int_equal(error_of("POST", "/v1/sandboxes/one/start", NULL, "denied"), 403);
+	assert_string_equal(rig_status(rig, "one"), "stopped");
+	assert_int_equal(unlink(rig->workspace), 0);
+	assert_int_equal(rename(rig_path(rig, "elsewhere"), rig->workspace), 0);
+	rig_start(rig, "one");
+}
+
+static void test_machine_killed(void **state)
+{
+	const struct js *v;
+	int64_t before;
+	pid_t pid;
+
+	(void)state;
+	NEED_RIG();
+	rig_create(rig, "one");
+	rig_start(rig, "one");
+	pid = rig_machine(rig, "one");
+	assert_true(pid > 0);
+	before = clock_ms();
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	rig_wait_status(rig, "one", "crashed");
+	assert_true(clock_ms() - before < 1000);
+	assert_int_equal(rig_ask(rig, "GET", "/v1/sandboxes/one", NULL, &v), 200);
+	assert_string_equal(rig_str(v, "reason"), "sbx-machine was ended by signal 9");
+	rig_start(rig, "one");
+}
+
+static void test_deaf_machine_is_killed(void **state)
+{
+	const struct js *v;
+
+	(void)state;
+	NEED_RIG();
+	rig_mode(rig, "deaf");
+	rig_create(rig, "one");
+	rig_start(rig, "one");
+	assert_int_equal(
+		rig_ask(rig, "POST", "/v1/sandboxes/one/stop", "{\"timeout_ms\":200}", &v), 200);
+	assert_string_equal(rig_str(v, "status"), "stopped");
+	assert_int_equal(rig_machine(rig, "one"), 0);
+	rig_start(rig, "one");
+	assert_int_equal(rig_ask(rig, "DELETE", "/v1/sandboxes/one?force=1", NULL, NULL), 204);
+	assert_string_equal(rig_status(rig, "one"), "gone");
+}
+
+/* send_only() - a request whose answer nobody waits for; the connection */
+static int send_only(const char *text)
+{
+	int fd = rig_connect(rig);
+
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	return fd;
+}
+
+static void test_stop_during_start(void **state)
+{
+	AUTO_FD fd = -1;
+
+	(void)state;
+	NEED_RIG();
+	rig_mode(rig, "no-boot");
+	rig_create(rig, "one");
+	fd = send_only("POST /v1/sandboxes/one/start HTTP/1.1\r\nHost: sbx\r\n\r\n");
+	rig_wait_status(rig, "one", "starting");
+	assert_int_equal(rig_ask(rig, "POST", "/v1/sandboxes/one/stop", NULL, NULL), 200);
+	assert_string_equal(rig_status(rig, "one"), "stopped");
+	assert_int_equal(rig_machine(rig, "one"), 0);
+}
+
+static void test_hung_machine_leaves_the_rest_alone(void **state)
+{
+	const struct js *v;
+	int64_t before;
+	pid_t pid;
+
+	(void)state;
+	NEED_RIG();
+	rig_create(rig, "one");
+	rig_create(rig, "two");
+	rig_start(rig, "one");
+	rig_start(rig, "two");
+	pid = rig_machine(rig, "one");
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(error_of("GET", "/v1/sandboxes/one/usage", NULL, "timeout"), 504);
+	assert_string_equal(rig_status(rig, "one"), "unresponsive");
+	before = clock_ms();
+	assert_int_equal(rig_ask(rig, "GET", "/v1/sandboxes", NULL, &v), 200);
+	assert_int_equal(
+		rig_ask(rig, "POST", "/v1/sandboxes/two/exec", "{\"argv\":[\"echo\"]}", &v), 200);
+	assert_true(clock_ms() - before < 1000);
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	assert_int_equal(rig_ask(rig, "GET", "/v1/sandboxes/one/usage", NULL, &v), 200);
+	assert_string_equal(rig_status(rig, "one"), "running");
+}
+
+static void stream(bool pass)
+{
+	AUTO(http_client) c = {.fd = -1};
+	AUTO(http_reply) reply = {0};
+	struct err e = {0};
+	AUTO_FD fd = -1;
+	AUTO(buf) b;
+	char answer[FRAME_HEADER];
+
+	assert_int_equal(http_client_init(&c, rig_connect(rig)), 0);
+	assert_int_equal(http_upgrade(&c, "/v1/sandboxes/one/stream", "sbx-agent/1", pass,
+				 clock_ms() + 5000, &fd, &reply, &e),
+		0);
+	assert_int_equal(reply.status, 101);
+	buf_init(&b, 64);
+	assert_int_equal(agent_put_empty(&b, FRAME_PING), 0);
+	assert_int_equal(io_write_full(fd, b.data, b.len, clock_ms() + 2000), 0);
+	assert_int_equal(io_read_full(fd, answer, sizeof(answer), clock_ms() + 2000), 0);
+	assert_int_equal(answer[4], FRAME_OK);
+	/* the guest closes: so does our end */
+	assert_int_equal(io_read_full(fd, answer, 1, clock_ms() + 2000), -ENODATA);
+}
+
+static void test_streams(void **state)
+{
+	(void)state;
+	NEED_RIG();
+	rig_create(rig, "one");
+	assert_int_equal(error_of("POST", "/v1/sandboxes/one/stream", NULL, "invalid"), 400);
+	rig_start(rig, "one");
+	stream(true);
+	stream(false);
+}
+
+/* text_of() - body of a text answer */
+static void text_of(const char *target, char *dst, size_t cap)
+{
+	struct http_ask ask = {.method = "GET", .target = target};
+	AUTO(http_client) c = {.fd = -1};
+	AUTO(http_reply) reply = {0};
+	struct err e = {0};
+
+	assert_int_equal(http_client_init(&c, rig_connect(rig)), 0);
+	assert_int_equal(http_call(&c, &ask, 65536, clock_ms() + 5000, &reply, &e), 0);
+	assert_int_equal(reply.status, 200);
+	(void)snprintf(dst, cap, "%s", buf_str(&reply.body));
+}
+
+static void test_logs(void **state)
+{
+	char text[256];
+
+	(void)state;
+	NEED_RIG();
+	rig_create(rig, "one");
+	text_of("/v1/sandboxes/one/logs", text, sizeof(text));
+	assert_string_equal(text, "");
+	rig_start(rig, "one");
+	text_of("/v1/sandboxes/one/logs?kind=console", text, sizeof(text));
+	assert_string_equal(text, "fake console\nline 2\n");
+	text_of("/v1/sandboxes/one/logs?kind=console&tail=1", text, sizeof(text));
+	assert_string_equal(text, "line 2\n");
+	text_of("/v1/sandboxes/one/logs?kind=agent&tail=2", text, sizeof(text));
+	assert_string_equal(text, "two\nthree\n");
+	text_of("/v1/sandboxes/one/logs?kind=agent&tail=0", text, sizeof(text));
+	assert_string_equal(text, "");
+	assert_int_equal(error_of("GET", "/v1/sandboxes/one/logs?kind=x", NULL, "invalid"), 400);
+	assert_int_equal(error_of("GET", "/v1/sandboxes/one/logs?tail=-1", NULL, "invalid"), 400);
+}
+
+static void test_images_in_use(void **state)
+{
+	const struct js *v;
+
+	(void)state;
+	NEED_RIG();
+	assert_int_equal(rig_ask(rig, "GET", "/v1/images", NULL, &v), 200);
+	assert_int_equal(js_len(js_get(v, "images")), 1);
+	rig_create(rig, "one");
+	assert_int_equal(error_of("DELETE", "/v1/images/default", NULL, "conflict"), 409);
+	assert_int_equal(rig_ask(rig, "DELETE", "/v1/sandboxes/one", NULL, NULL), 204);
+	assert_int_equal(rig_ask(rig, "DELETE", "/v1/images/default", NULL, NULL), 204);
+	assert_int_equal(error_of("DELETE", "/v1/images/default", NULL, "not_found"), 404);
+	assert_int_equal(
+		error_of("POST", "/v1/sandboxes", "{\"agent\":\"box\"}", "not_found"), 404);
+}
+
+#define LIFE(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LIFE(test_whole_life),
+		LIFE(test_names),
+		LIFE(test_absurd_sizes),
+		LIFE(test_exec),
+		LIFE(test_start_faults),
+		LIFE(test_workspace_swapped_before_the_start),
+		LIFE(test_machine_killed),
+		LIFE(test_deaf_machine_is_killed),
+		LIFE(test_stop_during_start),
+		LIFE(test_hung_machine_leaves_the_rest_alone),
+		LIFE(test_streams),
+		LIFE(test_logs),
+		LIFE(test_images_in_use),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,200 @@
+/* test_workspace.c - what may be shared, and that it is the same thing at each start */
+#include "check.h"
+#include "daemon/plan.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+static char top[64];
+static struct paths paths;
+
+static const char *at(const char *below)
+{
+	static char bufs[4][PATH_MAX];
+	static unsigned i;
+	char *b = bufs[i++ % 4];
+
+	(void)snprintf(b, PATH_MAX, "%s/%s", top, below);
+	return b;
+}
+
+static int setup(void **state)
+{
+	static const char *const dirs[] = {
+		"ws", "ws/sub", "sbx", "sbx/state", "sbx/state/in", "cache"};
+
+	(void)state;
+	strcpy(top, "/tmp/sbx-test-ws-XXXXXX");
+	assert_non_null(mkdtemp(top));
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+		assert_int_equal(mkdir(at(dirs[i]), 0700), 0);
+	(void)snprintf(paths.state, PATH_MAX, "%s", at("sbx/state"));
+	(void)snprintf(paths.cache, PATH_MAX, "%s", at("cache"));
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+	(void)st;
+	(void)kind;
+	(void)ftw;
+	return remove(path);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static int check(const char *path, struct plan_place *ret)
+{
+	struct err e = {0};
+	int r = plan_workspace_check(path, &paths, ret, &e);
+
+	assert_int_equal(r < 0, e.code != ERR_NONE);
+	return r;
+}
+
+static void test_taken(void **state)
+{
+	struct plan_place p;
+	int fd = open(at("ws/file"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+	(void)state;
+	close(fd);
+	assert_int_equal(check(at("ws"), &p), 0);
+	assert_false(p.is_file);
+	assert_string_equal(p.host, at("ws"));
+	assert_int_equal(check(at("ws/file"), &p), 0);
+	assert_true(p.is_file);
+	/* a symbolic link is the person's choice: what it leads to is what is shared */
+	assert_int_equal(symlink(at("ws/sub"), at("link")), 0);
+	assert_int_equal(check(at("link"), &p), 0);
+	assert_string_equal(p.host, at("ws/sub"));
+}
+
+static void test_refused(void **state)
+{
+	static const char *const odd[] = {"", "relative", "./x", "/", "/etc", "/usr", "/proc",
+		"/proc/self", "/sys/kernel", "/dev", "/dev/shm", "/tmp/", "/tmp//x", "/tmp/./x",
+		"/tmp/../tmp", "/tmp/x\ny", "/home", "/tmp"};
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	struct plan_place p;
+	AUTO_FD s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+		if (check(odd[i], &p) >= 0)
+			print_error("'%s' was taken\n", odd[i]);
+		assert_true(check(odd[i], &p) < 0);
+	}
+	assert_int_equal(check(at("missing"), &p), -ENOENT);
+	assert_int_equal(mkfifo(at("fifo"), 0600), 0);
+	assert_int_equal(check(at("fifo"), &p), -EINVAL);
+	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", at("sock"));
+	assert_int_equal(bind(s, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(check(at("sock"), &p), -EINVAL);
+}
+
+static void test_state_and_cache_stay_out(void **state)
+{
+	struct plan_place p;
+
+	(void)state;
+	assert_int_equal(check(at("sbx/state"), &p), -EPERM);
+	assert_int_equal(check(at("sbx/state/in"), &p), -EPERM);
+	assert_int_equal(check(at("sbx"), &p), -EPERM);
+	assert_int_equal(check(top, &p), -EPERM);
+	assert_int_equal(check(at("cache"), &p), -EPERM);
+	assert_int_equal(symlink(at("sbx"), at("innocent")), 0);
+	assert_int_equal(check(at("innocent"), &p), -EPERM);
+	/* a name that only begins the same is another directory */
+	assert_int_equal(mkdir(at("cache2"), 0700), 0);
+	assert_int_equal(check(at("cache2"), &p), 0);
+}
+
+static struct plan_workspace approved(const char *path, char host[PATH_MAX])
+{
+	struct plan_place p;
+
+	assert_int_equal(check(path, &p), 0);
+	(void)snprintf(host, PATH_MAX, "%s", p.host);
+	return (struct plan_workspace){.path = path,
+		.host = host,
+		.is_file = p.is_file,
+		.dev = p.dev,
+		.ino = p.ino,
+		.fsid = p.fsid};
+}
+
+static int reopen(const struct plan_workspace *w)
+{
+	struct err e = {0};
+	AUTO_FD fd = plan_workspace_open(w, &e);
+
+	return fd < 0 ? fd : 0;
+}
+
+static void test_the_same_or_not_at_all(void **state)
+{
+	char host[PATH_MAX];
+	struct plan_workspace w = approved(at("ws/sub"), host);
+
+	(void)state;
+	assert_int_equal(reopen(&w), 0);
+	/* swapped for a link to somewhere else */
+	assert_int_equal(rename(at("ws/sub"), at("ws/moved")), 0);
+	assert_int_equal(symlink("/etc", at("ws/sub")), 0);
+	assert_int_equal(reopen(&w), -ELOOP);
+	/* even for a link to the very same */
+	assert_int_equal(unlink(at("ws/sub")), 0);
+	assert_int_equal(symlink(at("ws/moved"), at("ws/sub")), 0);
+	assert_int_equal(reopen(&w), -ELOOP);
+	/* another directory of that name */
+	assert_int_equal(unlink(at("ws/sub")), 0);
+	assert_int_equal(reopen(&w), -ENOENT);
+	assert_int_equal(mkdir(at("ws/sub"), 0700), 0);
+	assert_int_equal(reopen(&w), -ESTALE);
+	/* a link in the middle */
+	assert_int_equal(rmdir(at("ws/sub")), 0);
+	assert_int_equal(rename(at("ws/moved"), at("ws/sub")), 0);
+	assert_int_equal(reopen(&w), 0);
+	assert_int_equal(rename(at("ws"), at("ws2")), 0);
+	assert_int_equal(symlink(at("ws2"), at("ws")), 0);
+	assert_int_equal(reopen(&w), -ELOOP);
+}
+
+static void test_another_device_number_with_the_same_identifier(void **state)
+{
+	char host[PATH_MAX];
+	struct plan_workspace w = approved(at("ws"), host);
+
+	(void)state;
+	w.dev++;
+	if (w.fsid)
+		assert_int_equal(reopen(&w), 0);
+	w.fsid++;
+	assert_int_equal(reopen(&w), -ESTALE);
+	w.fsid = 0;
+	assert_int_equal(reopen(&w), -ESTALE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_taken, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_state_and_cache_stay_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_same_or_not_at_all, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_another_device_number_with_the_same_identifier, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
