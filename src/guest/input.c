@@ -56,9 +56,9 @@ static void push(struct proc *p)
 	while (p->in.len > 0 && p->in_fd >= 0) {
 		ssize_t n = write(p->in_fd, p->in.data, p->in.len);
 
-		if (n >= 0)
+		if (n > 0)
 			taken(p, (size_t)n);
-		else if (errno == EAGAIN)
+		else if (n == 0 || errno == EAGAIN)
 			break;
 		else if (errno != EINTR)
 			input_close(p); /* EPIPE: it does not want any more */
