@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STEP_LINE_MAX  (1U << 20)
-#define TEXT_MAX       (64U << 20)
-#define OTHER_READY_MS 5000 /* until a daemon that another sbx started listens */
+#define STEP_LINE_MAX	(1U << 20)
+#define TEXT_MAX	(64U << 20)
+#define OTHER_READY_MS	5000 /* until a daemon that another sbx started listens */
+#define ENDING_TRIES	20
+#define ENDING_PAUSE_MS 50
 
 void api_target(char dst[API_TARGET_MAX], const char *name, const char *rest)
 {
@@ -64,33 +66,50 @@ static int check_version(struct api *a, struct err *e)
 	return -EPROTO;
 }
 
-int api_open(struct api *a, enum api_start start, struct err *e)
+/* start_daemon() - connected to a daemon that was just started, by us or by somebody else */
+static int start_daemon(struct api *a, struct err *e)
+{
+	struct err why = {0};
+	int r = launch_daemon(&a->paths, &why);
+
+	/* Another sbx may have been faster: its daemon has the lock, and will listen soon. */
+	for (int64_t until = clock_ms() + (r == -EBUSY ? OTHER_READY_MS : 0);;) {
+		*e = (struct err){0};
+		if (connect_to(a, e) == 0)
+			return 0;
+		if (clock_ms() >= until)
+			break;
+		(void)poll(NULL, 0, 20);
+	}
+	if (r < 0)
+		*e = why;
+	return r < 0 ? r : e->num;
+}
+
+static int open_once(struct api *a, enum api_start start, struct err *e)
 {
 	int r = api_open_any(a, e);
 
-	if ((r == -ENOENT || r == -ECONNREFUSED) && start == API_START) {
-		struct err why = {0};
-
-		r = launch_daemon(&a->paths, &why);
-		/* Another sbx may have been faster: its daemon has the lock, and will listen soon. */
-		for (int64_t until = clock_ms() + (r < 0 ? OTHER_READY_MS : 0);;) {
-			if (connect_to(a, e) == 0)
-				break;
-			if (clock_ms() >= until) {
-				if (r < 0)
-					*e = why;
-				return r < 0 ? r : e->num;
-			}
-			(void)poll(NULL, 0, 20);
-		}
-		*e = (struct err){0};
-		r = 0;
-	}
+	if ((r == -ENOENT || r == -ECONNREFUSED) && start == API_START)
+		r = start_daemon(a, e);
 	if (r == 0)
 		r = check_version(a, e);
 	if (r < 0)
 		api_close(a);
 	return r;
+}
+
+int api_open(struct api *a, enum api_start start, struct err *e)
+{
+	for (int tries = 0;; tries++) {
+		int r = open_once(a, start, e);
+
+		/* A daemon that is just ending may still have taken the connection. */
+		if ((r != -ECONNRESET && r != -EPIPE) || tries == ENDING_TRIES)
+			return r;
+		*e = (struct err){0};
+		(void)poll(NULL, 0, ENDING_PAUSE_MS);
+	}
 }
 
 void api_close(struct api *a)
@@ -104,6 +123,14 @@ void api_close(struct api *a)
 void api_auto(struct api *a)
 {
 	api_close(a);
+}
+
+/* no_answer() - the call itself failed */
+static int no_answer(const struct api *a, int r, struct err *e)
+{
+	if (e->code == ERR_TIMEOUT)
+		err_hint(e, "it may hang; its log is %.200s/sbxd.log", a->paths.state);
+	return err_wrap(e, r, "ask the daemon");
 }
 
 /* judge() - 0 for a status that is no error */
@@ -134,7 +161,7 @@ int api_call(struct api *a, const char *method, const char *target, const struct
 	}
 	r = http_call(&a->http, &ask, TEXT_MAX, clock_ms() + timeout_ms, &reply, e);
 	if (r < 0)
-		return err_wrap(e, r, "ask the daemon");
+		return no_answer(a, r, e);
 	r = judge(&reply, e);
 	if (r < 0 || !ret || reply.body.len == 0)
 		return r;
@@ -149,7 +176,7 @@ int api_text(struct api *a, const char *target, struct buf *out, struct err *e)
 	int r = http_call(&a->http, &ask, TEXT_MAX, clock_ms() + API_CALL_MS, &reply, e);
 
 	if (r < 0)
-		return err_wrap(e, r, "ask the daemon");
+		return no_answer(a, r, e);
 	r = judge(&reply, e);
 	return r < 0 ? r : buf_add(out, buf_str(&reply.body), reply.body.len);
 }
@@ -196,7 +223,7 @@ int api_start(struct api *a, const char *name, api_step_fn step, void *ctx, stru
 	buf_init(&line, STEP_LINE_MAX);
 	r = http_open(&a->http, &ask, deadline, &reply, e);
 	if (r < 0)
-		return err_wrap(e, r, "ask the daemon");
+		return no_answer(a, r, e);
 	if (reply.status >= 400) {
 		r = http_drain(&a->http, &line, deadline, e);
 		return r < 0 ? r : apierr_read(buf_str(&line), line.len, reply.status, e);

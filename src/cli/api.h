@@ -10,7 +10,7 @@
 #include "json/json.h"
 
 #define API_VERSION    1
-#define API_CALL_MS    15000
+#define API_CALL_MS    10000
 #define API_START_MS   75000 /* a start has 60 s on the daemon's side */
 #define API_REMOVE_MS  60000
 #define API_TARGET_MAX 256

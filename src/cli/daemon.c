@@ -133,7 +133,7 @@ static int daemon_status(int argc, char **argv)
 	r = api_open_any(&api, &e);
 	if (r == 0)
 		r = api_call(&api, "GET", "/v1/version", NULL, API_CALL_MS, &v, &e);
-	if (r < 0 && r != -ENOENT && r != -ECONNREFUSED)
+	if (r < 0 && r != -ENOENT && r != -ECONNREFUSED && r != -ECONNRESET)
 		return report_err(&e, CLI_FAIL);
 	r = print_status(v, a.given & OPT_JSON);
 	if (r == 0)

@@ -124,6 +124,8 @@ static int await_ready(int fd, struct err *e)
 	line[strcspn(line, "\n")] = '\0';
 	if (strcmp(line, "ok") == 0)
 		return 0;
+	if (strstr(line, "another sbxd")) /* it holds the lock: setup.c of the daemon */
+		return err_set(e, ERR_CONFLICT, -EBUSY, "%s", line);
 	return err_set(e, ERR_UNAVAILABLE, -ECHILD, "%s", line[0] ? line : "it ended at once");
 }
 

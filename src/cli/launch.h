@@ -13,7 +13,8 @@
  */
 int launch_connect(const struct paths *p, struct err *e) MUST_USE;
 /* launch_daemon() - start sbxd and wait until it is ready or says why not
- * sbxd --ready-fd N writes one line to N: "ok", or what is wrong, and closes it.
+ * sbxd --ready-fd N writes one line to N: "ok", or what is wrong, and closes it. -EBUSY:
+ * another one has the state directory, and perhaps does not listen yet.
  */
 int launch_daemon(const struct paths *p, struct err *e) MUST_USE;
 #endif
