@@ -53,7 +53,7 @@ static void retry_later(struct fs_dev *f)
 		f->retry = NULL;
 }
 
-/* Only the request queue's chains ever wait: the server takes SETLKW from it alone. */
+/* Only chains of the request queue ever wait, see serve(). */
 static void on_done(void *ctx, uint16_t head, uint32_t written)
 {
 	struct fs_dev *f = ctx;
@@ -67,8 +67,7 @@ static void serve(struct fs_dev *f, unsigned index)
 	struct virtio_dev *d = &f->base;
 	uint32_t written;
 
-	fs_server_on_done(f->server, index == 1 ? on_done : NULL, f);
-	switch (fs_server_handle(f->server, &f->chain, &written)) {
+	switch (fs_server_handle(f->server, &f->chain, index == 1, &written)) {
 	case FS_DONE:
 		vqueue_push(&d->vq[index], f->chain.head, written);
 		break;
@@ -77,7 +76,6 @@ static void serve(struct fs_dev *f, unsigned index)
 		retry_later(f);
 		break;
 	}
-	fs_server_on_done(f->server, on_done, f);
 }
 
 static void kick(struct virtio_dev *d, unsigned index);

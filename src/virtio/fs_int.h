@@ -125,6 +125,7 @@ struct fs_req {
 	size_t room; /* writable bytes behind the reply header */
 	size_t reply_len; /* of s->reply, or of data that is in the spans already (direct) */
 	bool direct;
+	bool may_wait;
 	bool waiting; /* took the chain: no reply now */
 };
 

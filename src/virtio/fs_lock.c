@@ -192,7 +192,7 @@ int fs_op_setlkw(struct fs_req *r)
 	if (!in)
 		return -EINVAL;
 	e = try_lock(s, r->h.nodeid, in);
-	if (e != -EAGAIN || !s->done)
+	if (e != -EAGAIN || !r->may_wait)
 		return e;
 	while (w < s->waits + FS_WAIT_MAX && w->used)
 		w++;

@@ -127,13 +127,17 @@ int fs_op_symlink(struct fs_req *r)
 	return reply_entry(r, dir, dirfd, name);
 }
 
-static int link_named(struct fs_server *s, struct fs_inode *i, int dirfd, const char *name)
+static int link_named(
+	struct fs_server *s, struct fs_inode *i, struct fs_inode *dir, const char *name)
 {
 	struct statx st;
-	int from, r = fs_dir_fd(s, i->parent, &from);
+	int dirfd, from, r = fs_dir_fd(s, i->parent, &from);
 
 	if (r < 0)
 		return r;
+	dirfd = dir->fd; /* proving the one may have cost the other its descriptor */
+	if (dirfd < 0)
+		return -ENFILE;
 	if (linkat(from, i->name, dirfd, name, 0) < 0)
 		return errno == ENOENT ? -ESTALE : -errno;
 	/* Was the old name swapped meanwhile? Then this is not what was asked for. */
@@ -173,14 +177,14 @@ int fs_op_link(struct fs_req *r)
 	if (i->type == S_IFDIR)
 		return -EPERM;
 	if (i->parent) {
-		e = link_named(s, i, dirfd, name);
+		e = link_named(s, i, dir, name);
 	} else if (i->handles) { /* made by TMPFILE */
 		fs_proc_name(i->handles->fd, text);
 		e = linkat(s->cfg.proc_fd, text, dirfd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 	} else {
 		e = -ESTALE;
 	}
-	return e < 0 ? e : reply_entry(r, dir, dirfd, name);
+	return e < 0 ? e : reply_entry(r, dir, dir->fd, name);
 }
 
 /* The object that @name is now, if the guest knows it by just this name. */

@@ -268,9 +268,10 @@ static uint32_t respond(struct fs_req *r, int error)
 	return h.len;
 }
 
-enum fs_result fs_server_handle(struct fs_server *s, const struct vchain *c, uint32_t *ret_written)
+enum fs_result fs_server_handle(
+	struct fs_server *s, const struct vchain *c, bool may_wait, uint32_t *ret_written)
 {
-	struct fs_req r = {.s = s, .c = c, .arg = s->args};
+	struct fs_req r = {.s = s, .c = c, .arg = s->args, .may_wait = may_wait && s->done};
 	const struct step *step;
 	int e;
 

@@ -19,8 +19,9 @@
  * - a regular file with links outside of the export can be written through its name in the export,
  *   unless deny_linked_writes.
  * Coherence: attributes and names are cached for one second in the guest, names that are missing
- * never, contents from open to open; see FS_CACHE_MS. Shared writable mappings are not coherent
- * between host and guest.
+ * never, contents from open to open; see FS_CACHE_MS. A file that was locked or open for reading and
+ * writing has its attributes asked for at each use from then on, so that a database that locks can
+ * be used from both sides. Shared writable mappings are not coherent between host and guest.
  *
  * Thread: one. Blocks on host file I/O. Faults of the guest: errno to the guest, counted in
  * fs_stats.faults; never an abort. Does not depend on umask. A file size limit of the process needs
@@ -74,11 +75,13 @@ typedef void (*fs_done_fn)(void *ctx, uint16_t head, uint32_t written);
 /* fs_server_new() - 0, -EINVAL for a configuration that cannot work, -errno of the host */
 int fs_server_new(const struct fs_config *c, struct fs_server **ret_server) MUST_USE;
 void fs_server_free(struct fs_server *s); /* NULL is fine */
-/* fs_server_on_done() - without it, a lock that would block gives EAGAIN */
+/* fs_server_on_done() - before the first request; without it, a lock that would block gives EAGAIN */
 void fs_server_on_done(struct fs_server *s, fs_done_fn fn, void *ctx);
-/* fs_server_handle() - serve the request in @c; *ret_written bytes of it are the reply */
+/* fs_server_handle() - serve the request in @c; *ret_written bytes of it are the reply.
+ * @may_wait false: FS_DONE only; a lock that would block gives EAGAIN
+ */
 enum fs_result fs_server_handle(
-	struct fs_server *s, const struct vchain *c, uint32_t *ret_written) MUST_USE;
+	struct fs_server *s, const struct vchain *c, bool may_wait, uint32_t *ret_written) MUST_USE;
 /* fs_server_retry() - try the waiting locks again; returns how many still wait */
 unsigned fs_server_retry(struct fs_server *s);
 /* fs_server_end_waiting() - answer all that wait with EAGAIN: the queue is about to stop */

@@ -2,7 +2,7 @@
  *
  * Input, request after request: opcode (bit 7: the length field lies), which of the last nodes seen
  * it is for, which of the last handles, bytes of room for the reply / 4, a byte of flags (1: leave
- * the arguments alone, 2: drop the last byte of the last span), length (u16), arguments. The first
+ * the arguments alone, 2: drop the last byte of the last span, 4: it must not wait), length (u16), arguments. The first
  * eight bytes of the arguments are the handle, or a node for LINK and RENAME, unless left alone.
  */
 #include "virtio/fs_server.h"
@@ -209,7 +209,7 @@ static void one(struct session *s, const uint8_t *p, const uint8_t *arg, size_t 
 	chain.iov[0] = (struct iovec){in, 1};
 	chain.iov[1] = (struct iovec){in + 1, len - 1};
 	chain.iov[2] = (struct iovec){out, room};
-	if (fs_server_handle(s->server, &chain, &written) == FS_WAITING) {
+	if (fs_server_handle(s->server, &chain, !(p[4] & 4), &written) == FS_WAITING) {
 		fs_server_end_waiting(s->server); /* the spans go now */
 		written = 0;
 	}

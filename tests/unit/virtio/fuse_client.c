@@ -117,7 +117,7 @@ static uint32_t send_chain(struct fuse_client *f, size_t in_len, const void *dat
 	add_span(c, &c->n_in, f->in, in_len, f->split);
 	add_span(c, &c->n_in, data, data_len, 0);
 	add_span(c, &c->n_out, out, room, f->split);
-	f->waiting = fs_server_handle(f->server, c, &written) == FS_WAITING;
+	f->waiting = fs_server_handle(f->server, c, true, &written) == FS_WAITING;
 	assert(written <= room);
 	return written;
 }

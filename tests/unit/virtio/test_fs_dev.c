@@ -193,6 +193,19 @@ static void a_waiting_lock_blocks_nobody(void **state)
 	while (!rg_used(&requests, NULL, &used) && clock_ms() < end)
 		assert_int_equal(loop_once(loop, 100), 0);
 	assert_int_equal(used, 16);
+	/* the other queue can end the wait, but never wait itself */
+	struct fuse_interrupt_in stop;
+	fl.l_type = F_UNLCK;
+	assert_int_equal(fcntl(host, F_OFD_SETLK, &fl), 0);
+	lk.owner = 4;
+	assert_int_equal(call(FUSE_SETLKW, f, &lk, sizeof(lk), NULL, 0), -EINPROGRESS);
+	stop.unique = unique;
+	put(&hiprio, 1, FUSE_SETLKW, f, &lk, sizeof(lk));
+	put(&hiprio, 2, FUSE_INTERRUPT, 0, &stop, sizeof(stop));
+	virtio_dev_kick(dev, 0);
+	assert_true(rg_used(&hiprio, NULL, NULL) && rg_used(&hiprio, NULL, NULL));
+	assert_true(rg_used(&requests, NULL, &used));
+	assert_int_equal(used, 16);
 	/* the queue stops while one waits: its chain is given back */
 	fl.l_type = F_RDLCK;
 	lk.owner = 5;
