@@ -81,7 +81,9 @@ static void end_line(struct engine *g)
 		return;
 	g->words[g->words_len] = 0;
 	log_info("qemu: %s", g->words);
-	memcpy(g->last_words, g->words, g->words_len + 1);
+	/* what it could live with is not what it died of */
+	if (!strstr(g->words, "warning: "))
+		memcpy(g->last_words, g->words, g->words_len + 1);
 	g->words_len = 0;
 }
 

@@ -79,7 +79,7 @@ struct engine {
 	char why[200]; /* we ended it: the reason; "" else */
 	char words[EMU_STDERR_LINE]; /* the line that is coming in on its stderr */
 	size_t words_len;
-	char last_words[EMU_STDERR_LINE]; /* the last whole one */
+	char last_words[EMU_STDERR_LINE]; /* the last whole one that is no warning */
 };
 
 int emulated_files_find(

@@ -8,7 +8,7 @@
  */
 #define KERNEL_CMDLINE                                                                             \
 	"console=ttyS0 quiet loglevel=3 panic=-1 reboot=t no_timer_check tsc=reliable "            \
-	"random.trust_cpu=on i8042.noaux rcupdate.rcu_expedited=1"
+	"random.trust_cpu=on i8042.noaux rcupdate.rcu_expedited=1 cryptomgr.notests=1"
 
 static void add(struct emulated_args *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

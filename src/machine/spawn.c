@@ -13,6 +13,7 @@
 #define PLAN_BYTES_MAX 4096
 /* What the emulated engine needs beside the guest's memory: QEMU's heap, its translation buffer. */
 #define ENGINE_OVERHEAD (512ULL << 20)
+#define ENV_MAX		2
 #define HOST_PIDS	256
 /* The engine's user when root starts it: 24 bits of the sandbox's id above every range that
  * distributions hand out (systemd's table of ids calls it unused).
@@ -91,6 +92,25 @@ static int make_cgroup(const struct machine_plan *p, struct jail_cgroup *ret, st
 	return jail_cgroup_make(p->id, &l, ret, e);
 }
 
+/* operator_env() - of our environment the machine gets the log level and what the operator allowed to
+ * be missing; nothing else
+ */
+static void operator_env(char text[ENV_MAX][256], char *envp[ENV_MAX + 1])
+{
+	static const char *const names[ENV_MAX] = {"SBX_LOG_LEVEL", "SBX_JAIL_ALLOW_MISSING"};
+	size_t n = 0;
+
+	for (size_t i = 0; i < ENV_MAX; i++) {
+		const char *value = getenv(names[i]);
+
+		if (value && snprintf(text[n], 256, "%s=%s", names[i], value) < 256) {
+			envp[n] = text[n];
+			n++;
+		}
+	}
+	envp[n] = NULL;
+}
+
 int machine_spawn(const struct machine_plan *p, const char *program, int log_fd, char ret_note[160],
 	pid_t *ret_pid, int *ret_pidfd, struct err *e)
 {
@@ -99,9 +119,12 @@ int machine_spawn(const struct machine_plan *p, const char *program, int log_fd,
 	struct machine_plan inside = *p;
 	struct jail_cgroup group;
 	struct jail_child c = {.path = program, .argv = argv, .keep_caps = true, .landlock_fd = -1};
+	char env_text[ENV_MAX][256], *envp[ENV_MAX + 1];
 	AUTO_FD plan = -1;
 	int r;
 
+	operator_env(env_text, envp);
+	c.envp = envp;
 	inside.dir_fd = give(&t, p->dir_fd);
 	inside.lock_fd = give(&t, p->lock_fd);
 	inside.kernel_fd = give(&t, p->kernel_fd);
