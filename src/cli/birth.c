@@ -17,6 +17,18 @@ static const char *base_name(const char *path)
 	return slash && slash[1] ? slash + 1 : path;
 }
 
+int birth_here(struct run_args *a, struct err *e)
+{
+	if (a->n_workspaces > 0)
+		return 0;
+	a->workspaces = calloc(1, sizeof(*a->workspaces));
+	if (!a->workspaces)
+		return err_sys(e, -ENOMEM, "read the command line");
+	memcpy(a->workspaces[0].path, ".", 2);
+	a->n_workspaces = 1;
+	return workspace_resolve(&a->workspaces[0], e);
+}
+
 int birth_prepare(struct run_args *a, bool create, char ret_agent[PATH_MAX], struct err *e)
 {
 	int r = args_env_load(&a->env, e);
@@ -30,13 +42,9 @@ int birth_prepare(struct run_args *a, bool create, char ret_agent[PATH_MAX], str
 	} else if (a->agent && snprintf(ret_agent, PATH_MAX, "%s", a->agent) >= PATH_MAX) {
 		return err_set(e, ERR_INVALID, -ENAMETOOLONG, "the agent's name is too long");
 	}
-	if (a->n_workspaces == 0 && a->agent && !create && !a->name) {
-		a->workspaces = calloc(1, sizeof(*a->workspaces));
-		if (!a->workspaces)
-			return err_sys(e, -ENOMEM, "read the command line");
-		memcpy(a->workspaces[0].path, ".", 2);
-		a->n_workspaces = 1;
-	}
+	/* With --name, the folder does not say which sandbox is meant: see birth_here(). */
+	if (a->n_workspaces == 0 && a->agent && !create && !a->name)
+		return birth_here(a, e);
 	for (size_t i = 0; i < a->n_workspaces; i++) {
 		r = workspace_resolve(&a->workspaces[i], e);
 		if (r < 0)

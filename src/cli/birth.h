@@ -14,6 +14,8 @@
  */
 int birth_prepare(
 	struct run_args *a, bool create, char ret_agent[PATH_MAX], struct err *e) MUST_USE;
+/* birth_here() - `run` without PATH that makes a sandbox: it works on the current folder */
+int birth_here(struct run_args *a, struct err *e) MUST_USE;
 /* birth_find() - the box that `run` means, or NULL in *ret_box; @ret_name is what a new one is
  * to be called. Faults: flags that are for new sandboxes only, a name that is taken.
  */

@@ -30,7 +30,9 @@ static int ready(struct run *r, struct err *e)
 
 	if (n < 0 || r->box)
 		return n;
-	n = birth_create(&r->api, r->a, r->agent, name, &r->box, e);
+	n = birth_here(r->a, e);
+	if (n == 0)
+		n = birth_create(&r->api, r->a, r->agent, name, &r->box, e);
 	if (n < 0 && e->code == ERR_CONFLICT && !r->a->plan) {
 		/* Somebody else made it meanwhile; if it is ours after all, it is found now. */
 		struct err again = {0};
@@ -67,7 +69,6 @@ static int prepare(struct run *r, struct err *e)
 {
 	int n = birth_prepare(r->a, false, r->agent, e);
 
-	/* With --name and no PATH, a sandbox that is new works on the current folder as usual. */
 	if (n == 0)
 		n = api_open(&r->api, API_START, e);
 	if (n == 0)
