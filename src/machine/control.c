@@ -132,6 +132,15 @@ void control_state(struct control *c, enum link_state state, const char *reason)
 int control_stream(struct control *c, uint32_t port, int fd)
 {
 	const struct link_msg m = {.op = LINK_STREAM, .port = port};
+	int r;
 
-	return send_now(c, &m, fd);
+	if (c->peer_fd < 0)
+		return -ENOTCONN;
+	/* The guest decides how many of these there are: one for which the daemon has no room is
+	 * refused, and is no reason to drop the daemon.
+	 */
+	r = link_send(c->peer_fd, &m, fd, 0);
+	if (r < 0 && r != -ETIMEDOUT && r != -ETOOMANYREFS)
+		drop_peer(c, "peer does not take messages");
+	return r;
 }

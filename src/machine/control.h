@@ -40,6 +40,8 @@ void control_reply(struct control *c, const struct link_msg *to, int result, con
 	const uint64_t numbers[5]);
 /* control_state() - remember and tell; @reason may be NULL */
 void control_state(struct control *c, enum link_state state, const char *reason);
-/* control_stream() - pass @fd (borrowed) on as a stream the guest opened; -ENOTCONN: nobody there */
+/* control_stream() - pass @fd (borrowed) on as a stream the guest opened; -ENOTCONN: nobody
+ * there, -ETIMEDOUT: the daemon has no room for it now
+ */
 int control_stream(struct control *c, uint32_t port, int fd) MUST_USE;
 #endif

@@ -1,14 +1,33 @@
 #include "machine/devices.h"
+#include "base/clock.h"
 #include "link/link.h"
+#include "proto/frame.h"
 #include <errno.h>
 #include <sys/socket.h>
+
+/* may_open() - a guest's storm of connects costs nothing but its own packets */
+static bool may_open(struct devices *d, uint32_t port)
+{
+	int64_t now = clock_ms();
+
+	if (port != FRAME_PORT_BOOT)
+		return false;
+	if (now - d->opens_since >= 1000) {
+		d->opens_since = now;
+		d->opens = 0;
+	}
+	return ++d->opens <= DEVICES_OPENS;
+}
 
 /* on_guest_stream() - the guest gets one end of a pair, the daemon the other */
 static int on_guest_stream(void *ctx, uint32_t port)
 {
 	struct devices *d = ctx;
-	int pair[2], r = link_pair(pair);
+	int pair[2], r;
 
+	if (!may_open(d, port))
+		return -ECONNREFUSED;
+	r = link_pair(pair);
 	if (r < 0)
 		return r;
 	AUTO_FD ours = pair[0], theirs = pair[1];

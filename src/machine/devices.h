@@ -12,10 +12,14 @@
 #include "virtio/vhost_user.h"
 #include "virtio/vsock.h"
 
+#define DEVICES_OPENS 32 /* the guest's agent tries ten times a second at most */
+
 struct devices_events {
 	/* driver_up() - the guest's vsock driver runs */
 	void (*driver_up)(void *ctx);
-	/* stream() - the guest opened host port @port; @fd is borrowed; negative errno: refused */
+	/* stream() - the guest opened host port @port; @fd is borrowed; negative errno: refused.
+	 * Only for ports that the host serves, and not more than DEVICES_OPENS times a second.
+	 */
 	int (*stream)(void *ctx, uint32_t port, int fd);
 	/* broken() - the engine broke the rules of a device connection */
 	void (*broken)(void *ctx, const char *why);
@@ -27,6 +31,8 @@ struct devices {
 	struct vsock *vsock;
 	struct vhost_user *vsock_conn;
 	struct share *share; /* NULL: nothing is shared */
+	int64_t opens_since; /* clock_ms() */
+	unsigned opens; /* streams the guest opened since then */
 };
 
 /* devices_open() - *ret_vsock_fd, *ret_fs_fd: the engine's ends (owned by the caller; fs -1: none) */

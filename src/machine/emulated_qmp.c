@@ -74,6 +74,10 @@ static bool take_in(struct emulated_qmp *q)
 		return false;
 	}
 	n = read(q->fd, room, 1024);
+	if (n == 0) { /* also half-closed: it would be readable for ever */
+		loop_del_fd(q->src);
+		q->src = NULL;
+	}
 	if (n <= 0)
 		return false;
 	buf_grew(&q->in, (size_t)n);

@@ -23,7 +23,8 @@ static void paused(void *ctx, uint32_t seq, int result)
 	struct machine *m = ctx;
 	const struct link_msg q = {.seq = seq};
 
-	if (result == 0)
+	/* Asked twice while QEMU was slow, it is answered twice. */
+	if (result == 0 && m->state == LINK_RUNNING)
 		machine_move(m, LINK_PAUSED, "paused");
 	control_reply(&m->control, &q, result, result < 0 ? "the engine refused" : NULL, NULL);
 }
@@ -33,7 +34,7 @@ static void resumed(void *ctx, uint32_t seq, int result)
 	struct machine *m = ctx;
 	const struct link_msg q = {.seq = seq};
 
-	if (result == 0)
+	if (result == 0 && m->state == LINK_PAUSED)
 		machine_move(m, LINK_RUNNING, "resumed");
 	control_reply(&m->control, &q, result, result < 0 ? "the engine refused" : NULL, NULL);
 }

@@ -216,6 +216,23 @@ static void test_streams_of_the_guest(void **state)
 	close(pair[1]);
 }
 
+static void test_more_streams_than_the_daemon_takes(void **state)
+{
+	struct fixture *f = *state;
+	int pair[2], fd = -1, r = 0;
+
+	assert_int_equal(link_pair(pair), 0);
+	for (unsigned i = 0; i < 100000 && r == 0; i++)
+		r = control_stream(&f->control, 1, pair[0]);
+	assert_int_equal(r, -ETIMEDOUT);
+	assert_true(f->control.peer_fd >= 0); /* the guest cannot make us drop the daemon */
+	assert_int_equal(hear(f->peer, &fd).op, LINK_STREAM);
+	close(fd);
+	assert_int_equal(control_stream(&f->control, 1, pair[0]), 0);
+	close(pair[0]);
+	close(pair[1]);
+}
+
 static void test_a_peer_that_does_not_read(void **state)
 {
 	struct fixture *f = *state;
@@ -238,6 +255,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_surplus_descriptor, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_newer_peer_replaces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_streams_of_the_guest, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_more_streams_than_the_daemon_takes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_peer_that_does_not_read, setup, teardown),
 	};
 
