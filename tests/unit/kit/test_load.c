@@ -16,7 +16,7 @@ static char base[] = "/tmp/sbx-kit-XXXXXX";
 
 static void make_dir(const char *rel)
 {
-	char path[512];
+	char path[1024];
 
 	(void)snprintf(path, sizeof(path), "%s/%s", base, rel);
 	assert_int_equal(mkdir(path, 0755), 0);
