@@ -233,8 +233,11 @@ def test_own_detach_keys(rig, agent_box):
 
 def test_no_terminal_at_all(rig, agent_box):
     """The same verb in a pipe: no raw mode, no escape sequences of ours, the agent's own output."""
-    run = rig.sbx("run", "--name", "agent-box", "--", "-c", "echo in a pipe; exit 3", timeout=60)
-    assert run.code in (0, 3), run
+    run = rig.sbx("run", "--name", "agent-box", "--", "-c", "true")
+    assert run.code == 125 and "already" in run.errors, run  # detached by the test before, it runs on
+    rig.sbx("exec", "agent-box", "--", "pkill", "-9", "-x", "bash")
+    run = rig.sbx("run", "--name", "agent-box", "--", "-c", "echo in a pipe; echo apart >&2; exit 3", timeout=60)
+    assert run.code == 3 and b"in a pipe\n" in run.out, run
     assert_printable(run.err)
     run = rig.sbx("exec", "-t", "agent-box", "--", "true")
     assert run.code != 0 and re.search("terminal", run.errors), run
