@@ -11,7 +11,7 @@
 
 #define STEP_LINE_MAX	(1U << 20)
 #define TEXT_MAX	(64U << 20)
-#define OTHER_READY_MS	5000 /* until a daemon that another sbx started listens */
+#define OTHER_READY_MS	15000 /* until a daemon that has the lock listens, or has ended */
 #define ENDING_TRIES	20
 #define ENDING_PAUSE_MS 50
 
@@ -66,24 +66,24 @@ static int check_version(struct api *a, struct err *e)
 	return -EPROTO;
 }
 
-/* start_daemon() - connected to a daemon that was just started, by us or by somebody else */
+/* start_daemon() - and connect to it. Where another holds the daemon's lock, that one will listen
+ * soon (another sbx was faster), or is ending and leaves the lock to the next try.
+ */
 static int start_daemon(struct api *a, struct err *e)
 {
-	struct err why = {0};
-	int r = launch_daemon(&a->paths, &why);
+	for (int64_t until = clock_ms() + OTHER_READY_MS;;) {
+		struct err why = {0};
+		int r = launch_daemon(&a->paths, &why);
 
-	/* Another sbx may have been faster: its daemon has the lock, and will listen soon. */
-	for (int64_t until = clock_ms() + (r == -EBUSY ? OTHER_READY_MS : 0);;) {
 		*e = (struct err){0};
 		if (connect_to(a, e) == 0)
 			return 0;
-		if (clock_ms() >= until)
-			break;
-		(void)poll(NULL, 0, 20);
+		if (r < 0)
+			*e = why;
+		if (r != -EBUSY || clock_ms() >= until)
+			return e->num;
+		(void)poll(NULL, 0, 50);
 	}
-	if (r < 0)
-		*e = why;
-	return r < 0 ? r : e->num;
 }
 
 static int open_once(struct api *a, enum api_start start, struct err *e)
