@@ -1,5 +1,6 @@
 #include "jail/landlock.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/landlock.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -20,7 +21,8 @@
 		LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SYM | ACCESS_REFER |         \
 		ACCESS_TRUNCATE)
 #define FS_FILE_ONLY                                                                               \
-	(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | ACCESS_TRUNCATE)
+	(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |                            \
+		LANDLOCK_ACCESS_FS_EXECUTE | ACCESS_TRUNCATE)
 
 /* The kernel's struct as of ABI 4; older ones take a prefix. Scopes (ABI 6) are not asked for: the
  * pid and net namespaces keep signals and abstract sockets in, and the machine must end its engine.
@@ -49,14 +51,13 @@ static uint64_t fs_rights(int abi)
 	return all;
 }
 
-static int add(int ruleset, const struct jail_beneath *b, uint64_t handled)
+static int add(int ruleset, int fd, uint64_t rights)
 {
-	struct landlock_path_beneath_attr a = {.parent_fd = b->fd};
+	struct landlock_path_beneath_attr a = {.parent_fd = fd, .allowed_access = rights};
 	struct stat st;
 
-	if (fstat(b->fd, &st) < 0)
+	if (fstat(fd, &st) < 0)
 		return -errno;
-	a.allowed_access = (FS_READ | (b->write ? FS_WRITE : 0)) & handled;
 	if (!S_ISDIR(st.st_mode))
 		a.allowed_access &= FS_FILE_ONLY;
 	if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &a, 0) < 0)
@@ -64,26 +65,50 @@ static int add(int ruleset, const struct jail_beneath *b, uint64_t handled)
 	return 0;
 }
 
-int jail_landlock_make(const struct jail_beneath *list, size_t n)
+static int new_ruleset(int abi)
 {
-	int abi = jail_landlock_abi();
 	struct ruleset rs = {.fs = fs_rights(abi)};
-	AUTO_FD fd = -1;
+	int fd;
 
 	if (abi == 0)
 		return -EOPNOTSUPP;
 	if (abi >= 4)
 		rs.net = NET_BIND_TCP | NET_CONNECT_TCP;
 	fd = (int)syscall(SYS_landlock_create_ruleset, &rs, abi >= 4 ? 16 : 8, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+int jail_landlock_make(const struct jail_beneath *list, size_t n)
+{
+	int abi = jail_landlock_abi();
+	AUTO_FD fd = new_ruleset(abi);
+
 	if (fd < 0)
-		return -errno;
+		return fd;
 	for (size_t i = 0; i < n; i++) {
-		int r = add(fd, &list[i], rs.fs);
+		int r = add(fd, list[i].fd,
+			(FS_READ | (list[i].write ? FS_WRITE : 0)) & fs_rights(abi));
 
 		if (r < 0)
 			return r;
 	}
 	return TAKE_FD(fd);
+}
+
+int jail_landlock_root(int program)
+{
+	AUTO_FD fd = new_ruleset(jail_landlock_abi());
+	AUTO_FD root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if (root < 0)
+		return -errno;
+	r = add(fd, root, FS_READ | LANDLOCK_ACCESS_FS_EXECUTE);
+	if (r == 0)
+		r = add(fd, program, FS_READ | LANDLOCK_ACCESS_FS_EXECUTE);
+	return r < 0 ? r : jail_landlock_enter(fd);
 }
 
 int jail_landlock_enter(int ruleset)

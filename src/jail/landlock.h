@@ -22,6 +22,11 @@ int jail_landlock_abi(void);
  * Returns a descriptor (close-on-exec), or negative errno; -EOPNOTSUPP without Landlock.
  */
 int jail_landlock_make(const struct jail_beneath *list, size_t n) MUST_USE;
+/* jail_landlock_root() - live under a ruleset that lets the root be read and executed, and @program
+ * (a descriptor) too, and nothing be written or made. For a program in a root of its own, before its
+ * exec; needs no_new_privs. System calls only. -EOPNOTSUPP without Landlock.
+ */
+int jail_landlock_root(int program) MUST_USE;
 /* jail_landlock_enter() - live under it from now on; needs no_new_privs. System call only. */
 int jail_landlock_enter(int ruleset) MUST_USE;
 #endif

@@ -205,9 +205,11 @@ static int give_up_rights(const struct jail_child *c, enum step *at)
 	if (r < 0)
 		return r;
 	*at = STEP_LANDLOCK;
-	r = c->landlock_fd < 0 ? 0 : jail_landlock_enter(c->landlock_fd);
-	if (r < 0 || !c->filter)
+	r = c->landlock ? jail_landlock_root(JAIL_EXEC_FD) : 0;
+	if (r < 0 && r != -EOPNOTSUPP)
 		return r;
+	if (!c->filter)
+		return 0;
 	*at = STEP_FILTER;
 	return jail_filter_install(c->filter);
 }

@@ -48,7 +48,7 @@ struct jail_child {
 	/* true: it keeps capabilities, valid in its own user namespace only, to build its own jail */
 	bool keep_caps;
 	const struct sock_fprog *filter; /* seccomp; may be NULL when keep_caps */
-	int landlock_fd; /* ruleset to live under; -1: none */
+	bool landlock; /* it may only read and execute, and only what is in its root; where the kernel can */
 };
 
 /* jail_spawn() - *ret_pid is our child to wait for, *ret_pidfd its pidfd (close-on-exec)

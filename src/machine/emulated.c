@@ -1,6 +1,7 @@
 #include "machine/emulated.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "jail/landlock.h"
 #include "jail/report.h"
 #include "jail/spawn.h"
 #include "machine/tables.h"
@@ -151,6 +152,8 @@ static void report_spawn(struct jail_report *r, uid_t outside, size_t n_files)
 	jail_report_add(r, who, "root", true, "read-only, %zu files", n_files);
 	jail_report_add(r, who, "capabilities", true, "none, bounding set empty");
 	jail_report_add(r, who, "no_new_privs", true, "set");
+	jail_report_add(r, who, "landlock", jail_landlock_abi() > 0,
+		jail_landlock_abi() ? "its root can be read only" : "not in this kernel");
 	jail_report_add(r, who, "seccomp", true,
 		"%u system calls, else killed; QEMU's own list on top",
 		jail_filter_calls(&emulated_table));
@@ -177,7 +180,7 @@ int emulated_spawn(const struct emulated_program *p, pid_t *ret_pid, int *ret_pi
 		.limit = limits,
 		.n_limits = ARRAY_LEN(limits),
 		.filter = &filter,
-		.landlock_fd = -1};
+		.landlock = true};
 	int r = jail_filter_build(&emulated_table, &filter, e);
 
 	if (r < 0)

@@ -333,8 +333,7 @@ static int outside(struct tally *t)
 		.argv = argv,
 		.fds = fds,
 		.n_fds = ARRAY_LEN(fds),
-		.keep_caps = true,
-		.landlock_fd = -1};
+		.keep_caps = true};
 	struct err e = {0};
 	int pidfd = -1, status = 0;
 	pid_t pid;

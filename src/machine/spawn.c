@@ -118,7 +118,7 @@ int machine_spawn(const struct machine_plan *p, const char *program, int log_fd,
 	struct numbering t = {.fds = {-1, log_fd, log_fd, -1}, .n = MACHINE_PLAN_FD + 1};
 	struct machine_plan inside = *p;
 	struct jail_cgroup group;
-	struct jail_child c = {.path = program, .argv = argv, .keep_caps = true, .landlock_fd = -1};
+	struct jail_child c = {.path = program, .argv = argv, .keep_caps = true};
 	char env_text[ENV_MAX][256], *envp[ENV_MAX + 1];
 	AUTO_FD plan = -1;
 	int r;

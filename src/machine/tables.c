@@ -125,6 +125,12 @@ static const struct jail_rule machine_rules[] = {
 	CALL(geteuid, "who is the daemon?"),
 	CALL(exit, "a thread's end"),
 	CALL(exit_group, "the end"),
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	CALL(sigaltstack, "the sanitizer, at a thread's end"),
+	CALL(gettid, "the sanitizer"),
+	CALL(getpid, "the sanitizer"),
+	CALL(sched_yield, "the sanitizer"),
+#endif
 };
 
 static const struct jail_rule emulated_rules[] = {

@@ -32,7 +32,6 @@ static int run(struct jail_child *c, const char *script, char *out, size_t cap, 
 	}
 	c->map[0] = (struct jail_map){geteuid(), geteuid(), getegid(), getegid()};
 	c->n_maps = 1;
-	c->landlock_fd = -1;
 	r = jail_spawn(c, &pid, &pidfd, e);
 	close(p[1]);
 	if (r == 0) {
@@ -220,8 +219,7 @@ static void test_errors_name_their_step(void **state)
 static void test_missing_program(void **state)
 {
 	char *const argv[] = {(char[]){"x"}, NULL};
-	struct jail_child c = {
-		.path = "/does/not/exist", .argv = argv, .n_maps = 1, .landlock_fd = -1};
+	struct jail_child c = {.path = "/does/not/exist", .argv = argv, .n_maps = 1};
 	struct err e = {0};
 	int pidfd;
 	pid_t pid;
@@ -252,8 +250,7 @@ static void test_death_of_pid_1_takes_all(void **state)
 		.fds = fds,
 		.n_fds = 3,
 		.map = {{geteuid(), geteuid(), getegid(), getegid()}},
-		.n_maps = 1,
-		.landlock_fd = -1};
+		.n_maps = 1};
 	assert_int_equal(jail_spawn(&c, &pid, &pidfd, &e), 0);
 	close(out[1]);
 	assert_int_equal(io_read_full(out[0], text, 3, IO_FOREVER), 0);
