@@ -1,3 +1,4 @@
+#include "daemon/hardlinks.h"
 #include "daemon/plan.h"
 #include <assert.h>
 #include <errno.h>
@@ -130,7 +131,7 @@ static int judge_fs(int fd, const char *path, struct plan_place *place, struct e
 	for (size_t i = 0; i < ARRAY_LEN(remote); i++)
 		if (magic == remote[i].magic) {
 			(void)err_set(e, ERR_INVALID, -EREMOTE,
-				"workspace '%s' is on a network file system (%s)", path,
+				"workspace '%s' is on a network file system: %s", path,
 				remote[i].name);
 			err_hint(e, "copy it to a local disk");
 			return -EREMOTE;
@@ -138,7 +139,7 @@ static int judge_fs(int fd, const char *path, struct plan_place *place, struct e
 	for (size_t i = 0; i < ARRAY_LEN(pseudo); i++)
 		if (magic == pseudo[i].magic)
 			return err_set(e, ERR_DENIED, -EPERM,
-				"workspace '%s' is on a kernel file system (%s)", path,
+				"workspace '%s' is on a kernel file system: %s", path,
 				pseudo[i].name);
 	if (magic == FUSE_SUPER_MAGIC)
 		(void)snprintf(place->note, sizeof(place->note),
@@ -221,6 +222,8 @@ int plan_workspace_check(
 	readable = open(self, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (readable < 0)
 		return err_sys(e, -errno, "read workspace '%s'", path);
+	if (!place.is_file && !place.note[0])
+		hardlinks_note(place.host, place.note, sizeof(place.note));
 	*ret = place;
 	return 0;
 }

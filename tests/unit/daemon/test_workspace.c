@@ -185,6 +185,21 @@ static void test_another_device_number_with_the_same_identifier(void **state)
 	assert_int_equal(reopen(&w), -ESTALE);
 }
 
+static void test_hard_links_are_told(void **state)
+{
+	struct plan_place p;
+	int fd = open(at("ws/inside"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+	(void)state;
+	close(fd);
+	assert_int_equal(link(at("ws/inside"), at("ws/sub/twin")), 0);
+	assert_int_equal(check(at("ws"), &p), 0);
+	assert_string_equal(p.note, ""); /* both names are inside */
+	assert_int_equal(link(at("ws/inside"), at("outside")), 0);
+	assert_int_equal(check(at("ws"), &p), 0);
+	assert_non_null(strstr(p.note, "1 file in the workspace is also named outside"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +207,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_state_and_cache_stay_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_same_or_not_at_all, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hard_links_are_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_another_device_number_with_the_same_identifier, setup, teardown),
 	};
