@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -40,30 +39,26 @@ static int open_private(const char *path, struct err *e)
 	return TAKE_FD(fd);
 }
 
+/* take_lock() - one daemon per state directory. A record lock: unlike flock() it belongs to this
+ * process alone, so a child that was just forked cannot keep it when we are killed, and the kernel
+ * knows who holds it. It goes when any descriptor of the file is closed: nobody else opens it.
+ */
 static int take_lock(struct daemon *d, struct err *e)
 {
-	char text[32];
-	int n;
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
 	d->lock_fd =
 		openat(d->state_fd, DAEMON_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (d->lock_fd < 0)
 		return err_sys(e, -errno, "open '" DAEMON_LOCK "'");
-	if (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		char pid[16] = "";
-
-		if (errno != EWOULDBLOCK)
-			return err_sys(e, -errno, "lock '" DAEMON_LOCK "'");
-		if (pread(d->lock_fd, pid, sizeof(pid) - 1, 0) < 0)
-			pid[0] = '\0';
-		pid[strcspn(pid, "\n")] = '\0';
-		return err_set(e, ERR_CONFLICT, -EBUSY, "another sbxd (pid %s) serves '%s' already",
-			pid[0] ? pid : "unknown", d->paths.state);
-	}
-	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	if (ftruncate(d->lock_fd, 0) < 0 || pwrite(d->lock_fd, text, (size_t)n, 0) != n)
-		log_debug("cannot write the pid to the lock file"); /* it only helps a message */
-	return 0;
+	if (fcntl(d->lock_fd, F_SETLK, &l) == 0)
+		return 0;
+	if (errno != EAGAIN && errno != EACCES)
+		return err_sys(e, -errno, "lock '" DAEMON_LOCK "'");
+	if (fcntl(d->lock_fd, F_GETLK, &l) < 0 || l.l_type == F_UNLCK)
+		l.l_pid = 0; /* it has just ended */
+	return err_set(e, ERR_CONFLICT, -EBUSY, "another sbxd (pid %d) serves '%s' already",
+		(int)l.l_pid, d->paths.state);
 }
 
 static int open_log(struct daemon *d)

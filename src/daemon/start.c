@@ -25,6 +25,7 @@
  */
 
 #define CONNECT_MS	   10000
+#define WORDS_MS	   500
 #define PUT_MS		   60000
 #define MACHINE_OPEN_FILES 65536
 
@@ -221,12 +222,33 @@ static int spawn(struct starting *st, struct err *e)
 /* gone_or_told() - with s->lock held: is there still a point in starting? */
 static int gone_or_told(struct sandbox *s, struct err *e)
 {
+	const char *why = s->why;
+
 	if (s->abort_start)
 		return err_set(e, ERR_CONFLICT, -ECANCELED, "it was stopped while it started");
-	if (s->status != STATUS_STARTING || s->ending_since != 0)
-		return err_set(e, ERR_UNAVAILABLE, -ECONNRESET, "%s",
-			s->why[0] ? ESC(s->why) : "the machine ended while it started");
-	return 0;
+	if (s->status == STATUS_STARTING && s->ending_since == 0)
+		return 0;
+	if (s->status != STATUS_STARTING) /* settled already: the reason went into the row */
+		why = strncmp(s->row.reason, START_FAILED, strlen(START_FAILED)) == 0
+			      ? s->row.reason + strlen(START_FAILED)
+			      : s->row.reason;
+	return err_set(e, ERR_UNAVAILABLE, -ECONNRESET, "%s",
+		why[0] ? ESC(why) : "the machine ended while it started");
+}
+
+/* its_own_words() - the boot stream broke: when the machine ended, it says why a moment later */
+static int its_own_words(struct sandbox *s, int r, struct err *e)
+{
+	int64_t deadline = clock_ms() + WORDS_MS;
+	struct err told = {0};
+
+	(void)pthread_mutex_lock(&s->lock);
+	while (gone_or_told(s, &told) == 0 && sandbox_wait(s, deadline) == 0)
+		;
+	(void)pthread_mutex_unlock(&s->lock);
+	if (told.code != ERR_NONE)
+		*e = told;
+	return r;
 }
 
 static int wanted(struct sandbox *s, struct err *e)
@@ -356,6 +378,8 @@ static int run(struct starting *st, struct err *e)
 	if (fd < 0)
 		return fd;
 	r = boot_guest(s, fd, st->deadline, st->step, st->ctx, e);
+	if (r == -ECONNRESET)
+		r = its_own_words(s, r, e);
 	if (r == 0)
 		r = provision(st, e);
 	if (r == 0)
@@ -375,11 +399,11 @@ static int fail(struct starting *st, int r, struct err *e)
 	(void)pthread_mutex_lock(&s->lock);
 	spawned = s->pidfd >= 0;
 	(void)pthread_mutex_unlock(&s->lock);
-	(void)snprintf(reason, sizeof(reason), "start failed: %.230s", e->msg);
+	(void)snprintf(reason, sizeof(reason), START_FAILED "%.230s", e->msg);
 	if (spawned) {
 		watch_end(s, reason);
 		(void)!watch_settled(s, clock_ms() + WATCH_GIVE_UP_MS + 2000);
-	} else
+	} else if (sandbox_status(s) == STATUS_STARTING)
 		sandbox_settle(s, STATUS_STOPPED, reason);
 	if (tail[0] && spawned && !e->hint[0])
 		err_hint(e, "sbx logs --console %s; its last words: %.150s", s->name,

@@ -197,17 +197,19 @@ static void keep_log(struct sandbox *s)
 
 static void settle(struct sandbox *s, bool lock_free)
 {
-	char reaped[200] = "", wrote[200], reason[256];
-	bool known, crashed = exit_file(s, wrote, &known), asked;
+	char reaped[200] = "", wrote[200], reason[300];
+	bool known, crashed = exit_file(s, wrote, &known), asked, starting;
 
 	if (lock_free)
 		reap(s, reaped); /* pid and pidfd change here and before a start only */
 	(void)pthread_mutex_lock(&s->lock);
 	keep_log(s);
 	asked = s->asked_to_end;
+	starting = s->status == STATUS_STARTING; /* never ran: that is a failed start, no crash */
 	if (s->machine == LINK_STOPPED || s->machine == LINK_CRASHED)
 		crashed = s->machine == LINK_CRASHED;
-	(void)snprintf(reason, sizeof(reason), "%s",
+	(void)snprintf(reason, sizeof(reason), "%s%s",
+		starting && !s->end_reason[0] ? START_FAILED : "",
 		s->end_reason[0] ? s->end_reason
 		: !lock_free	 ? "processes of the machine do not end"
 		: asked		 ? ""
@@ -227,7 +229,8 @@ static void settle(struct sandbox *s, bool lock_free)
 	(void)pthread_mutex_unlock(&s->lock);
 	machine_forget(s->id);
 	if (status_has_machine(sandbox_status(s)))
-		sandbox_settle(s, asked || !crashed ? STATUS_STOPPED : STATUS_CRASHED, reason);
+		sandbox_settle(
+			s, asked || starting || !crashed ? STATUS_STOPPED : STATUS_CRASHED, reason);
 	(void)pthread_mutex_lock(&s->lock);
 	(void)pthread_cond_broadcast(&s->changed);
 	(void)pthread_mutex_unlock(&s->lock);

@@ -12,6 +12,8 @@
 #define WATCH_KILL_MS	 2000 /* from the link's end to SIGKILL */
 #define WATCH_GIVE_UP_MS 15000 /* then the status is settled although something holds the lock */
 
+#define START_FAILED "start failed: " /* how the reason of a sandbox that never ran begins */
+
 int watch_new(struct daemon *d, struct watch **ret, struct err *e) MUST_USE;
 
 /* watch_add() - from now on @link_fd (taken, also on failure) is the sandbox's link */

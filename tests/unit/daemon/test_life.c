@@ -197,7 +197,7 @@ static void test_start_faults(void **state)
 	} faults[] = {
 		{"no-link", "ended before it opened its link"},
 		{"boot-error", "the guest says: cannot mount the root"},
-		{"die-in-boot", "closed the stream"},
+		{"die-in-boot", "the guest's kernel \\x1b[2Jpanicked"},
 		{"boot-garbage", "broke the protocol"},
 	};
 
