@@ -86,6 +86,8 @@ struct plan_place {
 	uint64_t dev, ino, fsid;
 	char note[256]; /* what the person should know; "" mostly */
 };
+/* plan_within() - is @path @dir or beneath it? Both absolute and clean. */
+bool plan_within(const char *path, const char *dir);
 /* plan_workspace_check() - open, look, and judge: absolute, there, directory or regular file, local
  * file system, not a directory of the system, not around, inside or equal to the state or cache
  */

@@ -194,8 +194,36 @@ static int add_workspace(struct resolving *s, struct js *list, const struct js *
 	return 0;
 }
 
+/* refuse_open_back_door() - read-only is promised against root inside, who can reach whatever is
+ * beneath a writable share by that share
+ */
+static int refuse_open_back_door(struct resolving *s, const struct js *list)
+{
+	for (size_t i = 0; i < js_len(list); i++) {
+		const struct js *inner = js_at(list, i);
+		const char *host = js_str(js_get(inner, "host"));
+
+		for (size_t k = 0; k < js_len(list) && js_bool(js_get(inner, "read_only")); k++) {
+			const struct js *outer = js_at(list, k);
+			const char *dir = js_str(js_get(outer, "host"));
+
+			if (js_bool(js_get(outer, "read_only")) || !plan_within(host, dir))
+				continue;
+			(void)err_set(s->e, ERR_INVALID, -EINVAL,
+				"workspace '%s' cannot be read-only: it lies in '%s', which is "
+				"writable",
+				host, dir);
+			err_hint(s->e, "share the writable parts one by one, or all read-only");
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
 static int add_workspaces(struct resolving *s)
 {
+	int bad;
+
 	AUTO_JS list = js_array();
 
 	(void)snprintf(s->cwd, sizeof(s->cwd), PLAN_GUEST_HOME);
@@ -205,6 +233,9 @@ static int add_workspaces(struct resolving *s)
 		if (r < 0)
 			return r;
 	}
+	bad = refuse_open_back_door(s, list);
+	if (bad < 0)
+		return bad;
 	s->bad |= js_set(s->out, "workspaces", TAKE(list));
 	s->bad |= js_set_str(s->out, "cwd", s->cwd);
 	return 0;

@@ -54,8 +54,7 @@ static const struct {
 	{BPF_FS_MAGIC, "bpf"},
 };
 
-/* within() - is @path @dir or beneath it? Both absolute and clean. */
-static bool within(const char *path, const char *dir)
+bool plan_within(const char *path, const char *dir)
 {
 	size_t n = strlen(dir);
 
@@ -92,7 +91,7 @@ static int refuse_system(const char *what, const char *path, struct err *e)
 		if (strcmp(path, system_dirs[i]) == 0)
 			r = -EPERM;
 	for (size_t i = 0; i < ARRAY_LEN(system_trees) && r == 0; i++)
-		if (within(path, system_trees[i]))
+		if (plan_within(path, system_trees[i]))
 			r = -EPERM;
 	if (r < 0) {
 		(void)err_set(e, ERR_DENIED, r,
@@ -110,11 +109,11 @@ static int refuse_own(
 
 	if (!realpath(own, real))
 		return errno == ENOENT ? 0 : err_sys(e, -errno, "find '%s'", own);
-	if (!within(path, real) && !within(real, path))
+	if (!plan_within(path, real) && !plan_within(real, path))
 		return 0;
 	(void)err_set(e, ERR_DENIED, -EPERM,
 		"workspace '%s' %s the %s of sbx ('%s'): a sandbox could change its own rules",
-		what, within(path, real) ? "is inside" : "contains", kind, real);
+		what, plan_within(path, real) ? "is inside" : "contains", kind, real);
 	err_hint(e, "share a directory that does not contain it");
 	return -EPERM;
 }

@@ -349,3 +349,13 @@ def test_logs(rig, box):
     while "on the console" not in rig.ok("logs", "--console", box.name).text:
         assert time.monotonic() < end
         time.sleep(0.2)
+
+
+def test_read_only_inside_a_writable_workspace_is_refused(rig):
+    top = rig.new_dir()
+    (top / "inner").mkdir()
+    run = rig.fails("create", "--plan", "shell", str(top), f"{top / 'inner'}:ro")
+    assert "cannot be read-only" in run.errors and "hint:" in run.errors
+    plan = rig.ok("create", "--plan", "shell", f"{top}:ro", str(top / "inner"))
+    assert '"read_only":true' in plan.text
+    assert not [n for n in rig.boxes() if n.startswith('shell-')]
