@@ -82,12 +82,14 @@ static int drop_caps(struct jail_report *report, struct err *e)
 
 int drop_rights(const struct drop *d, struct err *e)
 {
-	struct sock_fprog filter = {0};
-	int r = jail_filter_build(&machine_table, &filter, e);
+	struct sock_fprog built = {0};
+	int r = jail_filter_build(&machine_table, &built, e);
 
 	if (r < 0)
 		return r;
-	AUTO_FREE struct sock_filter *code = filter.filter;
+	AUTO_FREE struct sock_filter *code = built.filter;
+	const struct sock_fprog filter = {.len = built.len, .filter = code};
+
 	r = jail_root_empty();
 	if (r < 0)
 		return err_sys(e, r, "enter an empty root");
