@@ -49,7 +49,7 @@ void agent_stream_auto(struct agent_stream *a)
 
 static void mark(struct agent_stream *a, bool silent)
 {
-	if (!a->box || a->box->silent == silent)
+	if (!a->box)
 		return;
 	(void)pthread_mutex_lock(&a->box->lock);
 	a->box->silent = silent;

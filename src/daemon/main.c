@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static struct daemon the_daemon;
@@ -76,6 +77,17 @@ static int start(struct daemon *d, bool foreground, struct err *e)
 	return r;
 }
 
+/* more_files() - a descriptor that could not be taken in costs a sandbox its link */
+static void more_files(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+		l.rlim_cur = l.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
 static int usage(FILE *f)
 {
 	(void)fprintf(f,
@@ -132,6 +144,7 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	(void)umask(077);
+	more_files();
 	log_init("sbxd");
 	(void)!io_set_cloexec(ready, true);
 	if (!foreground && go_background() < 0) {

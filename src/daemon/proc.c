@@ -2,9 +2,11 @@
 #include "base/io.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/socket.h>
 
 uint64_t proc_start_time(pid_t pid)
 {
@@ -34,4 +36,23 @@ int proc_open(pid_t pid, uint64_t start)
 		return -errno;
 	/* After the pidfd is open the number cannot be given away under us. */
 	return proc_start_time(pid) == start ? TAKE_FD(fd) : -ESRCH;
+}
+
+int proc_of_peer(int link, pid_t *ret_pid)
+{
+	struct pollfd p = {.fd = link};
+	struct ucred c = {0};
+	socklen_t len = sizeof(c);
+	AUTO_FD fd = -1;
+
+	if (getsockopt(link, SOL_SOCKET, SO_PEERCRED, &c, &len) < 0 || c.pid <= 0)
+		return -ESRCH;
+	fd = pidfd_open(c.pid, 0);
+	if (fd < 0)
+		return -errno;
+	/* The other end is still open, so it lived when the pidfd was made: the number is its own. */
+	if (poll(&p, 1, 0) != 0)
+		return -ESRCH;
+	*ret_pid = c.pid;
+	return TAKE_FD(fd);
 }

@@ -9,4 +9,8 @@
 uint64_t proc_start_time(pid_t pid);
 /* proc_open() - pidfd of the process with that pid and start time; -ESRCH */
 int proc_open(pid_t pid, uint64_t start) MUST_USE;
+/* proc_of_peer() - pidfd of the process that listens on the other end of @link, by the kernel's
+ * word, while it lives; -ESRCH
+ */
+int proc_of_peer(int link, pid_t *ret_pid) MUST_USE;
 #endif

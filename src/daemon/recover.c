@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,8 +27,9 @@
  *   row without directory     → listed; a start says what is missing, rm removes the row
  */
 
-#define ADOPT_MS   1500 /* for all machines together to say HELLO */
-#define CONNECT_MS 500
+#define ADOPT_MS    1500 /* for all machines together to say HELLO */
+#define CONNECT_MS  500
+#define LEFTOVER_MS 1000
 
 static int add_box(struct daemon *d, struct plan *plan, const struct store_sandbox *row)
 {
@@ -180,18 +182,6 @@ static bool lock_held(struct sandbox *s)
 	return dir >= 0 && lock_held_in(dir);
 }
 
-/* peer_pidfd() - of the process that listens on the link, by the kernel's word */
-static int peer_pidfd(int link, pid_t *ret_pid)
-{
-	struct ucred c = {0};
-	socklen_t len = sizeof(c);
-
-	if (getsockopt(link, SOL_SOCKET, SO_PEERCRED, &c, &len) < 0 || c.pid <= 0)
-		return -1;
-	*ret_pid = c.pid;
-	return pidfd_open(c.pid, 0);
-}
-
 /* adopt() - connect to its machine; -1 when nobody listens */
 static int adopt(struct sandbox *s)
 {
@@ -208,7 +198,7 @@ static int adopt(struct sandbox *s)
 	}
 	if (link < 0 || !link_peer_is_us(link))
 		return -1;
-	s->pidfd = peer_pidfd(link, &s->pid);
+	s->pidfd = proc_of_peer(link, &s->pid);
 	return watch_add(s, TAKE_FD(link), &e);
 }
 
@@ -261,13 +251,17 @@ static void leftover(struct sandbox *s)
 
 	if (link >= 0 && link_peer_is_us(link)) {
 		(void)!link_send(link, &kill, -1, 0);
-		pidfd = peer_pidfd(link, &pid);
+		pidfd = proc_of_peer(link, &pid);
 	} else
 		pidfd = proc_open((pid_t)s->row.machine_pid, s->row.machine_start);
-	if (pidfd >= 0)
+	if (pidfd >= 0) {
+		struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
 		(void)pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-	log_warn("recovery: sandbox '%s' is %s but had processes: ended", s->name,
-		status_name(s->status));
+		(void)poll(&p, 1, LEFTOVER_MS); /* its cgroup can go only after it */
+	}
+	log_warn("recovery: sandbox '%s' is %s but had processes: %s", s->name,
+		status_name(s->status), pidfd >= 0 ? "ended" : "they cannot be found");
 }
 
 static void one_box(struct sandbox *s)

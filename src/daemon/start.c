@@ -441,6 +441,17 @@ static int start_owned(struct sandbox *s, sandbox_step_fn step, void *ctx, struc
 	return r;
 }
 
+/* wait_for_last_end() - its status is told a moment before the watcher has forgotten the last machine */
+static void wait_for_last_end(struct sandbox *s)
+{
+	int64_t deadline = clock_ms() + WATCH_GIVE_UP_MS + 2000;
+
+	(void)pthread_mutex_lock(&s->lock);
+	while (s->ending_since != 0 && sandbox_wait(s, deadline) == 0)
+		;
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
 int sandbox_start(struct sandbox *s, sandbox_step_fn step, void *ctx, struct err *e)
 {
 	int r = sandbox_begin(s, "start", clock_ms() + SANDBOX_BUSY_MS, e);
@@ -448,6 +459,7 @@ int sandbox_start(struct sandbox *s, sandbox_step_fn step, void *ctx, struct err
 
 	if (r < 0)
 		return r;
+	wait_for_last_end(s);
 	status = sandbox_status(s);
 	if (status == STATUS_PAUSED) {
 		r = err_set(e, ERR_CONFLICT, -EBUSY, "sandbox '%s' is paused", s->name);

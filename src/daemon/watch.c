@@ -1,5 +1,6 @@
 #include "daemon/watch.h"
 #include "daemon/files.h"
+#include "daemon/proc.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -78,14 +79,17 @@ static void add_ending(struct watch *w, struct sandbox *s)
 {
 	bool known = false;
 
+	(void)sandbox_get(s);
 	(void)pthread_mutex_lock(&w->lock);
 	for (size_t i = 0; i < w->n_ending; i++)
 		known |= w->ending[i] == s;
 	if (!known) {
 		assert(w->n_ending < DAEMON_BOXES_MAX); /* as many as there are sandboxes */
-		w->ending[w->n_ending++] = sandbox_get(s);
+		w->ending[w->n_ending++] = s;
 	}
 	(void)pthread_mutex_unlock(&w->lock);
+	if (known)
+		sandbox_put(s);
 	(void)eventfd_write(w->wake_fd, 1);
 }
 
@@ -171,7 +175,11 @@ static void reap(struct sandbox *s, char dst[200])
 	struct pollfd p = {.fd = s->pidfd, .events = POLLIN};
 	int status = 0;
 
-	if (!s->child || poll(&p, 1, REAP_MS) <= 0 || waitpid(s->pid, &status, WNOHANG) != s->pid)
+	if (s->pidfd < 0)
+		return;
+	/* One that let go of its lock but lives is none of ours any more. */
+	(void)pidfd_send_signal(s->pidfd, SIGKILL, NULL, 0);
+	if (poll(&p, 1, REAP_MS) <= 0 || !s->child || waitpid(s->pid, &status, WNOHANG) != s->pid)
 		return;
 	s->child = false;
 	if (WIFSIGNALED(status))
@@ -220,7 +228,6 @@ static void settle(struct sandbox *s, bool lock_free)
 	if (crashed && !asked && s->killed && !s->end_reason[0])
 		(void)snprintf(reason, sizeof(reason), "the machine did not end and was killed");
 	s->machine = 0;
-	s->ending_since = 0;
 	s->killed = s->asked_to_end = s->abort_start = s->want_boot = false;
 	s->why[0] = s->end_reason[0] = '\0';
 	s->pid = 0;
@@ -236,20 +243,59 @@ static void settle(struct sandbox *s, bool lock_free)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
-/* check_ending() - true when it is over */
-static bool check_ending(struct sandbox *s)
+/* forget_ending() - take it off the list, unless its end was told again since @seen. Whoever starts
+ * it waits for this (sandbox_start), so no machine meets the end of the one before it.
+ */
+static bool forget_ending(struct watch *w, struct sandbox *s, size_t at, int64_t seen)
 {
-	bool free = lock_is_free(s);
+	bool done;
+
+	(void)pthread_mutex_lock(&s->lock);
+	done = s->ending_since == seen;
+	if (done) {
+		(void)pthread_mutex_lock(&w->lock);
+		w->ending[at] = w->ending[--w->n_ending]; /* only this thread removes */
+		(void)pthread_mutex_unlock(&w->lock);
+		s->ending_since = 0;
+		(void)pthread_cond_broadcast(&s->changed);
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+	return done;
+}
+
+/* kill_unknown() - of a daemon before us that was killed before it wrote down whom it had started */
+static void kill_unknown(struct sandbox *s)
+{
+	AUTO_FD dir = sandbox_dir(s, NULL);
+	AUTO_FD link = dir < 0 ? -1 : link_connect(dir, LINK_SOCKET);
+	AUTO_FD pidfd = -1;
+	pid_t pid;
+
+	if (link < 0 || !link_peer_is_us(link))
+		return;
+	pidfd = proc_of_peer(link, &pid);
+	if (pidfd >= 0)
+		(void)pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+}
+
+/* check_ending() - true when it is over; *ret_seen: which end that was */
+static bool check_ending(struct sandbox *s, int64_t *ret_seen)
+{
+	bool free = lock_is_free(s), unknown = false;
 	int64_t since;
 
 	(void)pthread_mutex_lock(&s->lock);
+	*ret_seen = s->ending_since;
 	since = clock_ms() - s->ending_since;
 	if (!free && since > WATCH_KILL_MS && !s->killed) {
 		s->killed = true;
-		if (s->pidfd >= 0)
+		unknown = s->pidfd < 0;
+		if (!unknown)
 			(void)pidfd_send_signal(s->pidfd, SIGKILL, NULL, 0);
 	}
 	(void)pthread_mutex_unlock(&s->lock);
+	if (unknown)
+		kill_unknown(s);
 	if (!free && since < WATCH_GIVE_UP_MS)
 		return false;
 	settle(s, free);
@@ -262,20 +308,17 @@ static bool run_ending(struct watch *w)
 
 	for (size_t i = 0;;) {
 		struct sandbox *s;
+		int64_t seen;
 
 		(void)pthread_mutex_lock(&w->lock);
 		s = i < w->n_ending ? w->ending[i] : NULL;
 		(void)pthread_mutex_unlock(&w->lock);
 		if (!s)
 			break;
-		if (!check_ending(s)) {
+		if (check_ending(s, &seen) && forget_ending(w, s, i, seen))
+			sandbox_put(s);
+		else
 			i++;
-			continue;
-		}
-		(void)pthread_mutex_lock(&w->lock);
-		w->ending[i] = w->ending[--w->n_ending]; /* only this thread removes */
-		(void)pthread_mutex_unlock(&w->lock);
-		sandbox_put(s);
 	}
 	(void)pthread_mutex_lock(&w->lock);
 	left = w->n_ending > 0;
