@@ -37,59 +37,64 @@ static int must_run(struct sandbox *s, struct err *e)
 
 /* ---- stream ---- */
 
-/* pump() - what @from has, to @to; 1, 0 at the end, negative */
-static int pump(int from, int to, char *chunk, size_t cap)
-{
-	ssize_t n = recv(from, chunk, cap, MSG_DONTWAIT);
-	size_t done = 0;
-
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 1 : -errno;
-	while (n > 0 && done < (size_t)n) {
-		ssize_t w = send(to, chunk + done, (size_t)n - done, MSG_NOSIGNAL);
-
-		if (w < 0 && errno != EINTR)
-			return -errno;
-		if (w > 0)
-			done += (size_t)w;
-	}
-	return n > 0;
-}
-
-static void *guest_to_client(void *arg)
-{
-	const int *fds = arg;
+/* One direction of a relay. Nothing is read while something waits to be written. */
+struct flow {
+	int from, to;
 	char chunk[16384];
-	struct pollfd p = {.fd = fds[0], .events = POLLIN};
+	size_t len, done;
+};
 
-	while (poll(&p, 1, -1) >= 0 && pump(fds[0], fds[1], chunk, sizeof(chunk)) > 0)
-		;
-	(void)shutdown(fds[1], SHUT_RDWR); /* ends the other direction as well */
-	return NULL;
+/* flow_turn() - read what is there, write what goes; false when this direction has ended */
+static bool flow_turn(struct flow *f)
+{
+	ssize_t n;
+
+	if (f->done == f->len) {
+		n = recv(f->from, f->chunk, sizeof(f->chunk), MSG_DONTWAIT);
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR;
+		if (n == 0)
+			return false;
+		f->len = (size_t)n;
+		f->done = 0;
+	}
+	n = send(f->to, f->chunk + f->done, f->len - f->done, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	f->done += (size_t)n;
+	return true;
 }
 
-/* relay() - both directions until one side ends. Blocking sends, so a reader that does not read
- * slows only its own direction; hence one thread per direction.
+/* relay() - both directions until one side ends. A side that does not read slows only what goes to
+ * it, and a client that is gone is noticed even then: a guest that never reads must not be able to
+ * keep connections of the daemon.
  */
 static void relay(int client, int guest)
 {
-	int fds[2] = {guest, client};
-	char chunk[16384];
-	struct pollfd p = {.fd = client, .events = POLLIN};
-	pthread_attr_t attr;
-	pthread_t t;
-	int r;
+	struct flow up = {.from = client, .to = guest}, down = {.from = guest, .to = client};
 
-	(void)pthread_attr_init(&attr);
-	(void)pthread_attr_setstacksize(&attr, DAEMON_STACK);
-	r = pthread_create(&t, &attr, guest_to_client, fds);
-	(void)pthread_attr_destroy(&attr);
-	if (r != 0)
-		return;
-	while (poll(&p, 1, -1) >= 0 && pump(client, guest, chunk, sizeof(chunk)) > 0)
-		;
+	for (;;) {
+		bool up_full = up.done < up.len, down_full = down.done < down.len;
+		struct pollfd p[] = {
+			{.fd = client,
+				.events = (short)((up_full ? 0 : POLLIN) |
+						  (down_full ? POLLOUT : 0))},
+			{.fd = guest,
+				.events = (short)((down_full ? 0 : POLLIN) |
+						  (up_full ? POLLOUT : 0))},
+		};
+
+		if (poll(p, ARRAY_LEN(p), -1) < 0 && errno != EINTR)
+			break;
+		if (p[0].revents & (POLLHUP | POLLERR) && !(p[0].revents & POLLIN))
+			break;
+		if (p[1].revents & (POLLHUP | POLLERR) && !(p[1].revents & POLLIN) && !down_full)
+			break;
+		if (!flow_turn(&down) || !flow_turn(&up))
+			break;
+	}
 	(void)shutdown(guest, SHUT_RDWR);
-	(void)pthread_join(t, NULL);
+	(void)shutdown(client, SHUT_RDWR);
 }
 
 int api_stream(struct api_call *a, struct err *e)
