@@ -12,14 +12,16 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define DAEMON_SOCKET	 "sbxd.sock"
-#define DAEMON_LOCK	 "sbxd.lock"
-#define DAEMON_LOG	 "sbxd.log"
-#define DAEMON_BOXES	 "sandboxes"
-#define DAEMON_LOG_MAX	 (1 << 20)
-#define DAEMON_CONNS	 128
-#define DAEMON_STACK	 (256 << 10)
-#define DAEMON_BOXES_MAX 4096
+#define DAEMON_SOCKET	     "sbxd.sock"
+#define DAEMON_LOCK	     "sbxd.lock"
+#define DAEMON_LOG	     "sbxd.log"
+#define DAEMON_BOXES	     "sandboxes"
+#define DAEMON_RESERVE	     "reserve"
+#define DAEMON_RESERVE_BYTES (512U << 10)
+#define DAEMON_LOG_MAX	     (1 << 20)
+#define DAEMON_CONNS	     128
+#define DAEMON_STACK	     (256 << 10)
+#define DAEMON_BOXES_MAX     4096
 
 struct sandbox;
 struct watch;

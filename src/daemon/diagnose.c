@@ -121,7 +121,7 @@ static void check_cgroup(struct report *r)
 		say(r, "cgroup", WARN, NULL, "%s", e.msg);
 	else if (g.version == 0 || g.note[0])
 		say(r, "cgroup", WARN,
-			"systemctl --user start or run as root, for a delegated tree", "%s",
+			"systemd-run --user --scope -p Delegate=yes sbx daemon restart", "%s",
 			g.note[0] ? g.note : "no writable tree: limits are not in force");
 	else
 		say(r, "cgroup", PASS, NULL, "version %d", g.version);

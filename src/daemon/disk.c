@@ -71,27 +71,31 @@ static int open_template(struct daemon *d, uint64_t bytes, struct err *e)
 	return fd < 0 ? err_sys(e, -errno, "open '%s'", path) : fd;
 }
 
+/* copy_some() - where the kernel cannot copy between the two file systems; bytes copied */
+static ssize_t copy_some(int from, int to, off_t at, size_t want)
+{
+	char chunk[32768];
+	ssize_t n = pread(from, chunk, want < sizeof(chunk) ? want : sizeof(chunk), at), w;
+
+	if (n <= 0)
+		return n < 0 ? -errno : 0;
+	w = pwrite(to, chunk, (size_t)n, at);
+	return w < 0 ? -errno : w;
+}
+
 static int copy_range(int from, int to, off_t at, off_t end)
 {
-	char chunk[65536];
-
 	while (at < end) {
 		off_t in = at, out = at;
 		ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(end - at), 0);
 
 		if (n < 0 && (errno == EXDEV || errno == ENOSYS || errno == EINVAL ||
-				     errno == EOPNOTSUPP)) {
-			size_t want = (size_t)(end - at) < sizeof(chunk) ? (size_t)(end - at)
-									 : sizeof(chunk);
-
-			n = pread(from, chunk, want, at);
-			if (n > 0 && pwrite(to, chunk, (size_t)n, at) != n)
-				return errno ? -errno : -ENOSPC;
-		}
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return -EIO; /* the template shrank */
+				     errno == EOPNOTSUPP))
+			n = copy_some(from, to, at, (size_t)(end - at));
+		else if (n < 0)
+			n = -errno;
+		if (n <= 0)
+			return n < 0 ? (int)n : -EIO; /* 0: the template shrank */
 		at += n;
 	}
 	return 0;

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/un.h>
 
 static int open_dir(int at, const char *path, struct err *e)
@@ -93,6 +94,34 @@ static void read_boot_id(char dst[37])
 		(void)snprintf(dst, 37, "%.36s", buf_str(&b));
 }
 
+/* keep_reserve() - room that is given up when the disk is full, so that the database can be opened */
+static void keep_reserve(struct daemon *d)
+{
+	AUTO_FD fd = openat(
+		d->state_fd, DAEMON_RESERVE, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd >= 0 && posix_fallocate(fd, 0, DAEMON_RESERVE_BYTES) != 0)
+		log_warn("the disk of '%s' is full", d->paths.state);
+}
+
+static int open_store(struct daemon *d, struct err *e)
+{
+	struct err first = {0};
+	struct statvfs v;
+	int r = store_open(d->paths.state, &d->store, &d->report, &first);
+
+	if (r < 0 && fstatvfs(d->state_fd, &v) == 0 &&
+		(uint64_t)v.f_bavail * v.f_frsize < DAEMON_RESERVE_BYTES &&
+		unlinkat(d->state_fd, DAEMON_RESERVE, 0) == 0)
+		r = store_open(d->paths.state, &d->store, &d->report, &first);
+	if (r < 0) {
+		*e = first;
+		return r;
+	}
+	keep_reserve(d);
+	return 0;
+}
+
 int daemon_open(struct daemon *d, bool own_log, struct err *e)
 {
 	int r;
@@ -130,7 +159,7 @@ int daemon_open(struct daemon *d, bool own_log, struct err *e)
 		return err_sys(e, -errno, "make an eventfd");
 	read_boot_id(d->boot_id);
 	plan_host_find(&d->host);
-	return store_open(d->paths.state, &d->store, &d->report, e);
+	return open_store(d, e);
 }
 
 void daemon_close(struct daemon *d)

@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -361,6 +363,64 @@ static void test_sigterm_leaves_sandboxes(void **state)
 	assert_int_equal(rig_machine(rig, "one"), pid);
 }
 
+/* fill_up() - until not one more block fits */
+static void fill_up(void)
+{
+	static char block[4096];
+	AUTO_FD fd = open(rig_path(rig, "state/filler"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+}
+
+static void test_full_disk(void **state)
+{
+	const struct js *v;
+	int status = 201;
+	unsigned made = 0;
+
+	(void)state;
+	NEED_RIG();
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
+		mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		SKIP("needs root, for a small file system");
+	assert_int_equal(mount("none", rig_path(rig, "state"), "tmpfs", 0, "size=24m,mode=700"), 0);
+	rig_up(rig);
+	for (; status == 201 && made < 50; made += status == 201) {
+		char body[200];
+
+		(void)snprintf(body, sizeof(body),
+			"{\"agent\":\"box\",\"name\":\"box-%u\",\"memory_bytes\":268435456}", made);
+		status = rig_ask(rig, "POST", "/v1/sandboxes", body, &v);
+	}
+	assert_true(made > 1 && made < 50);
+	assert_string_equal(rig_str(js_get(v, "error"), "code"), "limit");
+	check_traces();
+	fill_up();
+	/* what changes nothing works, what cannot be written down is refused whole, rm makes room */
+	assert_int_equal(rig_ask(rig, "GET", "/v1/sandboxes", NULL, &v), 200);
+	assert_int_equal(js_len(js_get(v, "sandboxes")), made);
+	assert_int_equal(rig_ask(rig, "POST", "/v1/sandboxes/box-0/start", NULL, &v), 429);
+	assert_string_equal(rig_status(rig, "box-0"), "stopped");
+	assert_int_equal(rig_ask(rig, "POST", "/v1/sandboxes/box-0/stop", NULL, NULL), 200);
+	assert_int_equal(rig_ask(rig, "DELETE", "/v1/sandboxes/box-0", NULL, NULL), 204);
+	rig_start(rig, "box-1");
+	fill_up();
+	assert_int_equal(rig_ask(rig, "POST", "/v1/sandboxes/box-1/stop", NULL, NULL), 200);
+	assert_string_equal(rig_status(rig, "box-1"), "stopped");
+	assert_int_equal(rig_machine(rig, "box-1"), 0);
+	/* and a daemon that starts now still knows them all */
+	rig_kill(rig);
+	fill_up();
+	rig_up(rig);
+	assert_int_equal(rig_ask(rig, "GET", "/v1/sandboxes", NULL, &v), 200);
+	assert_int_equal(js_len(js_get(v, "sandboxes")), made - 1);
+	assert_int_equal(rig_ask(rig, "DELETE", "/v1/sandboxes/box-1", NULL, NULL), 204);
+	rig_kill(rig);
+	assert_int_equal(umount2(rig_path(rig, "state"), MNT_DETACH), 0);
+}
+
 #define RECOVER(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int main(void)
@@ -378,6 +438,7 @@ int main(void)
 		RECOVER(test_one_daemon_at_a_time),
 		RECOVER(test_odd_state_directories),
 		RECOVER(test_sigterm_leaves_sandboxes),
+		RECOVER(test_full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
