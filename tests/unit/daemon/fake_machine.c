@@ -111,7 +111,7 @@ static void say(struct agent *a, struct buf *b)
 }
 
 /* exec: argv[0] is the command: "echo" gives its arguments, "cat" its input, "big" 3 MiB, "false" 1,
- * "hang" nothing, "killed" a signal, "noise" bytes that are not UTF-8
+ * "hang" nothing, "stuck" does not even read, "killed" a signal, "noise" bytes that are not UTF-8
  */
 static void do_exec(struct agent *a, const struct frame *req, struct buf *b)
 {
@@ -151,6 +151,11 @@ static void do_exec(struct agent *a, const struct frame *req, struct buf *b)
 	else if (strcmp(m.argv.v[0], "hang") == 0)
 		while (next(a, &f))
 			;
+	else if (strcmp(m.argv.v[0], "stuck") == 0) {
+		struct pollfd p = {.fd = a->fd};
+
+		(void)poll(&p, 1, 20000); /* until the other end is closed */
+	}
 	x.code = strcmp(m.argv.v[0], "false") == 0;
 	x.signal = strcmp(m.argv.v[0], "killed") == 0 ? SIGKILL : 0;
 	bad |= agent_put_exit(b, x);

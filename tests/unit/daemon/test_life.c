@@ -346,6 +346,50 @@ static void stream(bool pass)
 	assert_int_equal(io_read_full(fd, answer, 1, clock_ms() + 2000), -ENODATA);
 }
 
+/* A client whose guest does not read goes away: nothing of its stream may stay. The fake machine
+ * serves one stream at a time, so an answer to the next one says that the first has ended.
+ */
+static void test_stream_of_a_guest_that_does_not_read(void **state)
+{
+	static char zeros[65536];
+	struct agent_strv argv = {.v = (char *[]){(char[]){"stuck"}}, .n = 1};
+	AUTO_FREE struct agent_exec *m = calloc(1, sizeof(*m));
+	AUTO(http_reply) reply = {0};
+	struct http_client c = {.fd = -1};
+	struct err e = {0};
+	AUTO(buf) b;
+	size_t sent = 0;
+	int fd = -1;
+
+	(void)state;
+	NEED_RIG();
+	assert_non_null(m);
+	rig_create(rig, "one");
+	rig_start(rig, "one");
+	m->flags = AGENT_EXEC_STDIN;
+	m->argv = argv;
+	buf_init(&b, 4096);
+	assert_int_equal(agent_put_exec(&b, m), 0);
+	assert_int_equal(http_client_init(&c, rig_connect(rig)), 0);
+	assert_int_equal(http_upgrade(&c, "/v1/sandboxes/one/stream", "sbx-agent/1", false,
+				 clock_ms() + 5000, &fd, &reply, &e),
+		0);
+	assert_int_equal(io_write_full(fd, b.data, b.len, clock_ms() + 2000), 0);
+	assert_int_equal(io_set_nonblock(fd, true), 0);
+	for (int64_t until = clock_ms() + 500; clock_ms() < until;) {
+		ssize_t n = write(fd, zeros, sizeof(zeros));
+
+		if (n > 0)
+			sent += (size_t)n;
+		else
+			(void)poll(NULL, 0, 20);
+	}
+	assert_true(sent > 0 && sent < (8U << 20)); /* it is full, not taken without end */
+	http_client_fini(&c);
+	own_close_fd(&fd);
+	stream(false);
+}
+
 static void test_streams(void **state)
 {
 	(void)state;
@@ -426,6 +470,7 @@ int main(void)
 		LIFE(test_stop_during_start),
 		LIFE(test_hung_machine_leaves_the_rest_alone),
 		LIFE(test_streams),
+		LIFE(test_stream_of_a_guest_that_does_not_read),
 		LIFE(test_logs),
 		LIFE(test_images_in_use),
 	};
