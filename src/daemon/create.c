@@ -80,12 +80,18 @@ static int add_row(struct sandbox *s, struct err *e)
 /* undo() - nothing half-made stays behind */
 static void undo(struct sandbox *s)
 {
-	(void)!sandbox_sweep(s->d, s->id);
-	(void)!store_remove(s->d->store, s->id, NULL);
+	bool gone = sandbox_sweep(s->d, s->id) == 0 && store_remove(s->d->store, s->id, NULL) == 0;
+
 	(void)pthread_mutex_lock(&s->lock);
-	s->gone = true;
+	s->gone = gone;
+	if (!gone)
+		s->status = STATUS_REMOVING;
 	(void)pthread_mutex_unlock(&s->lock);
-	sandbox_list_remove(s);
+	/* What a full disk did not let go stays listed, else its name were taken by nobody that one can
+	 * see; rm, or the next daemon, tries again.
+	 */
+	if (gone)
+		sandbox_list_remove(s);
 }
 
 int sandbox_create(struct daemon *d, struct plan *plan, const struct plan_files *files,

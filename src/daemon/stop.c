@@ -94,8 +94,9 @@ static int pause_owned(struct sandbox *s, bool pause, struct err *e)
 		return err_set(
 			e, ERR_CONFLICT, -EBUSY, "sandbox '%s' is %s", s->name, status_name(now));
 	r = box_ask(s, pause ? LINK_PAUSE : LINK_RESUME, 0, clock_ms() + PAUSE_MS, &reply, e);
+	/* It has happened: a full disk must not make us believe the contrary, or nobody could resume. */
 	if (r == 0)
-		r = sandbox_move(s, want, "", e);
+		sandbox_settle(s, want, "");
 	/* The guest's clock stood still as well. */
 	if (r == 0 && !pause && agent_clock(s, clock_ms() + CLOCK_MS, &late) < 0)
 		log_warn("sandbox %s: its clock could not be set: %s", s->name, late.msg);
