@@ -50,7 +50,7 @@ static void add_base(struct emulated_args *a, const struct machine_plan *p)
 	add(a, "-global");
 	add(a, "apic-common.vapic=off");
 	add(a, "-cpu");
-	add(a, "max");
+	add(a, "max,svm=off"); /* no nested machines: their emulation is not needed */
 	add(a, "-accel");
 	add(a, "tcg,thread=multi");
 	add(a, "-smp");
