@@ -2,6 +2,7 @@
 #include "rig.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "jail/cgroup.h"
 #include "link/link.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -135,6 +136,16 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 	return 0;
 }
 
+/* forget_cgroup() - no daemon is left to do it; the machine in it was killed a moment ago */
+static void forget_cgroup(const char *id)
+{
+	struct jail_cgroup g;
+
+	jail_cgroup_find(id, &g);
+	for (unsigned i = 0; i < 100 && jail_cgroup_remove(&g) == -EBUSY; i++)
+		(void)poll(NULL, 0, 10);
+}
+
 void rig_free(struct rig *r)
 {
 	if (!r)
@@ -157,6 +168,8 @@ void rig_free(struct rig *r)
 			if (link >= 0 && getsockopt(link, SOL_SOCKET, SO_PEERCRED, &c, &len) == 0 &&
 				c.pid > 1 && c.pid != getpid())
 				(void)kill(c.pid, SIGKILL);
+			if (de->d_name[0] != '.')
+				forget_cgroup(de->d_name);
 		}
 		if (d)
 			closedir(d);
