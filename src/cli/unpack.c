@@ -193,8 +193,14 @@ static int make_symlink(struct unpack *u, const struct tar_entry *t, const char 
 {
 	unsigned depth = slashes(u->path);
 
-	/* The tree's root is the copied entry itself, which may lie in a folder with other things. */
-	if (u->base[0] && depth > 0)
+	/* The tree's root is the copied entry itself, which may lie in a folder with other things: a
+	 * link in its place could only lead to those.
+	 */
+	if (u->base[0] && depth == 0) {
+		leave_out(u, "a symbolic link by itself leads out of the copy");
+		return 0;
+	}
+	if (u->base[0])
 		depth--;
 	if (!unpack_link_stays(t->linkname, depth)) {
 		leave_out(u, "a symbolic link that leads out of the copy");

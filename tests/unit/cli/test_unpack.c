@@ -136,6 +136,21 @@ static void assert_text(const char *path, const char *text)
 	buf_fini(&b);
 }
 
+static void a_link_by_itself(void **state)
+{
+	struct buf b;
+	struct stat st;
+	uint64_t left = 0;
+
+	(void)state;
+	buf_init(&b, 1 << 20);
+	raw(&b, '2', "notes", ".bashrc", 0777, NULL, 0); /* of the folder that is copied to */
+	assert_int_equal(unpack(&b, "notes", 512, &left), 0);
+	assert_int_equal(left, 1);
+	assert_int_equal(lstat(in(dst, "notes"), &st), -1);
+	buf_fini(&b);
+}
+
 static void friendly_tree(void **state)
 {
 	(void)state;
