@@ -459,10 +459,11 @@ static void guarded_destination(void **state)
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {CASE(friendly_tree), CASE(hostile_names),
-		CASE(first_entry_elsewhere), CASE(through_a_link), CASE(link_then_file_of_one_name),
-		CASE(special_entries), CASE(cut_short), CASE(holes), CASE(contents_only),
-		cmocka_unit_test(links_that_stay), CASE(guarded_destination)};
+	const struct CMUnitTest tests[] = {CASE(friendly_tree), CASE(a_link_by_itself),
+		CASE(hostile_names), CASE(first_entry_elsewhere), CASE(through_a_link),
+		CASE(link_then_file_of_one_name), CASE(special_entries), CASE(cut_short),
+		CASE(holes), CASE(contents_only), cmocka_unit_test(links_that_stay),
+		CASE(guarded_destination)};
 
 	return cmocka_run_group_tests_name("cli/unpack", tests, NULL, NULL);
 }
