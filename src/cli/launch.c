@@ -20,6 +20,18 @@ static int no_daemon(int num, struct err *e)
 	return num;
 }
 
+/* is_ours() - what we say holds tokens and paths, what comes back is acted on: a state directory that
+ * another user could make first must not hand both to him
+ */
+static bool is_ours(int s)
+{
+	struct ucred c = {0};
+	socklen_t len = sizeof(c);
+
+	return getsockopt(s, SOL_SOCKET, SO_PEERCRED, &c, &len) == 0 && len == sizeof(c) &&
+	       c.uid == geteuid();
+}
+
 int launch_connect(const struct paths *p, struct err *e)
 {
 	AUTO_FD dir = open(p->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -37,7 +49,10 @@ int launch_connect(const struct paths *p, struct err *e)
 	/* A unix socket connects at once or not at all; EAGAIN is a full backlog. */
 	for (int64_t until = clock_ms() + 5000;;) {
 		if (connect(s, (struct sockaddr *)&sa, sizeof(sa)) == 0)
-			return TAKE_FD(s);
+			return is_ours(s) ? TAKE_FD(s)
+					  : err_set(e, ERR_DENIED, -EPERM,
+						    "the daemon at '%s' belongs to another user",
+						    p->state);
 		r = -errno;
 		if (r == -EINTR || (r == -EAGAIN && clock_ms() < until)) {
 			(void)poll(NULL, 0, 5);
