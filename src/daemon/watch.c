@@ -220,7 +220,7 @@ static void settle(struct sandbox *s, bool lock_free)
 		starting && !s->end_reason[0] ? START_FAILED : "",
 		s->end_reason[0] ? s->end_reason
 		: !lock_free	 ? "processes of the machine do not end"
-		: asked		 ? ""
+		: asked		 ? starting ? "it was stopped while it started" : ""
 		: s->why[0]	 ? s->why
 		: known		 ? wrote
 		: reaped[0]	 ? reaped
@@ -229,7 +229,7 @@ static void settle(struct sandbox *s, bool lock_free)
 		(void)snprintf(reason, sizeof(reason), "the machine did not end and was killed");
 	s->machine = 0;
 	s->killed = s->asked_to_end = s->abort_start = s->want_boot = false;
-	s->why[0] = s->end_reason[0] = '\0';
+	s->end_reason[0] = '\0'; /* why stays: whoever starts it may not have read it yet */
 	s->pid = 0;
 	own_close_fd(&s->pidfd);
 	own_close_fd(&s->boot_fd);

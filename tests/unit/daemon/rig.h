@@ -16,7 +16,8 @@ struct rig {
 };
 
 struct rig *rig_new(void);
-void rig_free(struct rig *r);
+/* rig_free() - -1 when sbxd's log holds a sanitizer's report or a failed assertion */
+int rig_free(struct rig *r);
 const char *rig_path(const struct rig *r, const char *below); /* static buffer, four at a time */
 /* rig_up() - start sbxd and wait until it serves; rig_kill() - SIGKILL it */
 void rig_up(struct rig *r);

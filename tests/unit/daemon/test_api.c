@@ -23,10 +23,11 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
+	int r = rig_free(rig);
+
 	(void)state;
-	rig_free(rig);
 	rig = NULL;
-	return 0;
+	return r;
 }
 
 #define NEED_RIG()                                                                                 \
