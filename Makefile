@@ -1,7 +1,7 @@
 # The doors. Each is a line into meson or scripts/; nothing is built here.
 BUILD ?= build
 PREFIX ?= /usr/local
-.PHONY: all run check bench fuzz install kernel clean fmt deps
+.PHONY: all run check bench fuzz install clean fmt deps
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -20,8 +20,6 @@ bench:
 	@scripts/bench
 fuzz:
 	@scripts/fuzz
-kernel:
-	@scripts/kernel
 install: all
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
 fmt:
