@@ -208,7 +208,7 @@ static int tell_failure(const struct build *b, int r, struct err *e)
 		if (strncmp(line, "image-build: ", 13) == 0)
 			own = line + 13;
 	}
-	r = err_set(e, ERR_UNAVAILABLE, r, "build the image: %s",
+	r = err_set(e, ERR_UNAVAILABLE, r, "%s",
 		own    ? own
 		: last ? last
 		       : "the script failed without a word");
@@ -237,10 +237,9 @@ static int spawn_and_follow(struct build *b, struct err *e)
 	r = follow(b, from);
 	ended = reap(b, r < 0);
 	if (r == -EINTR)
-		return err_set(
-			e, ERR_TIMEOUT, r, "build the image: interrupted; nothing is left of it");
+		return err_set(e, ERR_TIMEOUT, r, "interrupted; nothing is left of it");
 	if (r == -ETIMEDOUT)
-		return err_set(e, ERR_TIMEOUT, r, "build the image: not done within an hour");
+		return err_set(e, ERR_TIMEOUT, r, "not done within an hour");
 	if (r < 0 || ended < 0 || b->id[0] == '\0')
 		return tell_failure(b, r < 0 ? r : -EIO, e);
 	return 0;
@@ -261,7 +260,7 @@ static int lock_store(const struct build *b, struct err *e)
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return err_sys(e, -errno, "lock the image store");
 		if (stop_wanted(b))
-			return err_set(e, ERR_TIMEOUT, -EINTR, "build the image: interrupted");
+			return err_set(e, ERR_TIMEOUT, -EINTR, "interrupted");
 		if (!told && b->ask->progress)
 			b->ask->progress(b->ask->ctx, 0, "waiting for another build");
 		(void)usleep(200000);
