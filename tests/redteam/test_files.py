@@ -271,13 +271,13 @@ def test_fs20_absurd_sizes(a, b, outside, size):
 
 
 def test_fs20_deep_trees(a, b, outside):
-    """2,000 levels and 5,000 files: bounded errors, and the host can remove it all."""
+    """400 levels: bounded errors, and both sides can remove it all."""
     run = a.python("""
 import os, sys
 os.chdir(sys.argv[1]); os.mkdir("deep"); os.chdir("deep")
 n = 0
 try:
-    while n < 2000: os.mkdir("d"); os.chdir("d"); n += 1
+    while n < 400: os.mkdir("d"); os.chdir("d"); n += 1
 except OSError as e: print(e)
 print(n)
 """, str(a.ws), timeout=120)
@@ -298,14 +298,14 @@ import os, resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (1048576, 1048576))
 fds, err = [], None
 try:
-    for i in range(200000):
+    for i in range(100000):
         fds.append(os.open(sys.argv[1] + f"/many{i % 50}", os.O_CREAT | os.O_RDWR))
 except OSError as e:
     err = e
 print(len(fds), err)
 """, str(a.ws), timeout=240)
     assert run.code == 0, run
-    assert "Too many open files" in run.text or "ENFILE" in run.text or run.text.startswith("200000"), run
+    assert "Too many open files" in run.text or "ENFILE" in run.text or run.text.startswith("100000"), run
     assert max(fds_of(rig, a).values()) < 70000
     assert a.ok("cat many1 && echo again") == "again\n"
     a.ok("rm -f many*")
