@@ -29,6 +29,11 @@ SANITIZER = {"ASAN_OPTIONS": "abort_on_error=1:detect_stack_use_after_return=1",
 LINTS = ["layers", "headers", "names", "format", "shell", "spelling"]
 
 
+def tree(name):
+    """Where a build is: beside `build`, since programs find the source tree two levels up."""
+    return ROOT / f"build-{name}"
+
+
 class Count:
     """What a step found. Skips and failures are (name, reason)."""
 
@@ -169,7 +174,7 @@ def build_step(name, compiler, *options, targets=()):
     """Configure (once) and compile. Warnings are errors by meson.build, except under a sanitizer,
     whose added code makes gcc warn of paths that are not there."""
     def work(run):
-        where = OUT / name
+        where = tree(name)
         if not (where / "build.ninja").exists():
             shutil.rmtree(where, ignore_errors=True)
             if run.sh("meson", "setup", where, *options, env={"CC": compiler}):
@@ -180,7 +185,7 @@ def build_step(name, compiler, *options, targets=()):
 
 def test_step(name, suites, env=None):
     def work(run):
-        where = OUT / name
+        where = tree(name)
         log = where / "meson-logs/testlog.json"
         log.unlink(missing_ok=True)
         args = [a for s in suites for a in ("--suite", s)]
@@ -194,8 +199,8 @@ def test_step(name, suites, env=None):
 
 def tsan_step(run):
     """Only the tests that have threads (suite tsan) are built and run with ThreadSanitizer."""
-    where = OUT / "tsan"
-    listed = subprocess.run(["meson", "test", "-C", OUT / "gcc", "--no-rebuild", "--list", "--suite", "tsan"],
+    where = tree("tsan")
+    listed = subprocess.run(["meson", "test", "-C", tree("gcc"), "--no-rebuild", "--list", "--suite", "tsan"],
                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     if listed.returncode:
         count = Count()
@@ -227,7 +232,7 @@ def pytest_step(name, where, limit, env=None):
         xml.unlink(missing_ok=True)
         code = run.sh(PYTHON, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "--junitxml", xml,
                       ROOT / where, limit=limit,
-                      env={"SBX_TEST_BUILD": str(OUT / "gcc"), **(env or {})})
+                      env={"SBX_TEST_BUILD": str(tree("gcc")), **(env or {})})
         count = count_junit(xml) if xml.exists() else Count()
         if code not in (0, 1) or (code and not count.failed):
             count.failed.append((name, f"pytest ended with status {code}"))
@@ -238,7 +243,7 @@ def pytest_step(name, where, limit, env=None):
 def jail_step(run):
     """sbx-machine closes its jail and tries what must not be possible from inside."""
     at = run.log.tell()
-    code = run.sh(OUT / "gcc/src/sbx-machine", "--selftest-jail", limit=120)
+    code = run.sh(tree("gcc") / "src/sbx-machine", "--selftest-jail", limit=120)
     said = (LOGS / "jail").read_bytes()[at:].decode(errors="replace")
     count = count_tap(said, "jail")
     if code and not count.failed:
@@ -250,7 +255,7 @@ def jail_step(run):
 
 def image_step(run):
     """The default image, made once and kept in the cache that the sandboxes of the tests share."""
-    code = run.sh(OUT / "gcc/src/sbx", "image", "build", limit=900, env=test_env())
+    code = run.sh(tree("gcc") / "src/sbx", "image", "build", limit=900, env=test_env())
     return one("default image", code == 0)
 
 
