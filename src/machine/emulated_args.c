@@ -50,7 +50,11 @@ static void add_base(struct emulated_args *a, const struct machine_plan *p)
 	add(a, "-global");
 	add(a, "apic-common.vapic=off");
 	add(a, "-cpu");
-	add(a, "max,svm=off"); /* no nested machines: their emulation is not needed */
+	/* No nested machines: their emulation is not needed. Without svm QEMU would also leave out
+	 * the leaf that tells the width of addresses, which the kernel needs to read its own names;
+	 * four-level page tables are enough for the memory a sandbox may have.
+	 */
+	add(a, "max,svm=off,la57=off,xlevel=0x80000008");
 	add(a, "-accel");
 	add(a, "tcg,thread=multi");
 	add(a, "-smp");
