@@ -33,6 +33,27 @@ static int touch(const struct agent_setup *m, const char *path)
 	return fd < 0 ? -errno : 0;
 }
 
+/* open_way() - whoever works in a workspace must be able to go there: an image's closed directory
+ * above it (/root) lets others pass, though not look
+ */
+static int open_way(const char *path)
+{
+	char p[PATH_MAX];
+	struct stat st;
+
+	if (snprintf(p, sizeof(p), "%s", path) >= (int)sizeof(p))
+		return -ENAMETOOLONG;
+	for (char *s = strchr(p + 1, '/'); s; s = strchr(s + 1, '/')) {
+		*s = '\0';
+		if (stat(p, &st) < 0)
+			return -errno;
+		if (!(st.st_mode & S_IXOTH) && chmod(p, (st.st_mode & 07777) | S_IXOTH) < 0)
+			return -errno;
+		*s = '/';
+	}
+	return 0;
+}
+
 static int bind_one(const struct agent_setup *m, const struct agent_mount *mount_, struct err *e)
 {
 	bool file = mount_->flags & AGENT_MOUNT_FILE;
@@ -49,6 +70,8 @@ static int bind_one(const struct agent_setup *m, const struct agent_mount *mount
 		return err_set(e, ERR_INVALID, -EINVAL, "'%s' is not a %s on the host", path,
 			file ? "file" : "directory");
 	r = file ? touch(m, path) : sys_mkdirs(path, m->home, m->uid, m->gid);
+	if (r == 0)
+		r = open_way(path);
 	if (r < 0)
 		return err_sys(e, r, "make '%s' to mount on", path);
 	r = sys_mount(from, path, NULL, MS_BIND, NULL, e);

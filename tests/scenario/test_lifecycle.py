@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -359,3 +360,24 @@ def test_read_only_inside_a_writable_workspace_is_refused(rig):
     plan = rig.ok("create", "--plan", "shell", f"{top}:ro", str(top / "inner"))
     assert '"read_only":true' in plan.text
     assert not [n for n in rig.boxes() if n.startswith('shell-')]
+
+
+def test_the_guest_sees_its_mounts_by_name(box):
+    """The kernel needs the width of its addresses to read its own names."""
+    assert str(box.ws) in box.ok("cut -d' ' -f5 /proc/self/mountinfo").split()
+
+
+
+def test_a_workspace_beneath_a_closed_directory(rig):
+    """/root is closed in every image; a project there must be reachable for the agent all the same."""
+    if os.getuid() != 0:
+        pytest.skip("only root has a folder in /root")
+    top = tempfile.mkdtemp(dir="/root", prefix="sbx-test-")
+    try:
+        box = rig.create("rootdir", top)
+        box.start()
+        assert box.ok("pwd && id -un && echo x > f").split() == [top, "agent"]
+        assert os.path.exists(f"{top}/f")
+        box.remove()
+    finally:
+        shutil.rmtree(top)
