@@ -230,7 +230,7 @@ def pytest_step(name, where, limit, env=None):
     def work(run):
         xml = OUT / f"{name}.xml"
         xml.unlink(missing_ok=True)
-        code = run.sh(PYTHON, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "--junitxml", xml,
+        code = run.sh(PYTHON, "-m", "pytest", "-q", "-rs", "--durations=15", "-p", "no:cacheprovider", "--junitxml", xml,
                       ROOT / where, limit=limit,
                       env={"SBX_TEST_BUILD": str(tree("gcc")), **(env or {})})
         count = count_junit(xml) if xml.exists() else Count()

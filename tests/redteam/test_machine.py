@@ -81,6 +81,10 @@ def test_vm19_a_flood_on_the_console(rig, a, b, outside):
 def test_vm21_no_nested_virtualisation(a, b, outside):
     assert a.root("test -e /dev/kvm").code != 0
     assert a.ok("grep -cE '^flags.*(vmx|svm)' /proc/cpuinfo || true").strip() == "0"
+    # what was taken away took nothing else with it: the kernel knows how wide addresses are
+    assert "48 bits virtual" in a.ok("grep -m1 'address sizes' /proc/cpuinfo") or \
+        "57 bits virtual" in a.ok("grep -m1 'address sizes' /proc/cpuinfo")
+    assert a.ok("readlink /proc/self/exe").strip() == "/usr/bin/readlink"
 
 
 def rss(pid):

@@ -181,13 +181,19 @@ def test_a_life(rig, image, spec):
 
 def test_output_that_is_not_text(rig, image, spec):
     box = rig.create("box-bytes").start()
+    try:
+        odd_output(rig, spec)
+    finally:
+        box.remove()
+
+
+def odd_output(rig, spec):
     done = call(rig, spec, "post", "/v1/sandboxes/{name}/exec",
                 {"argv": ["printf", "a\\377b"]}, name="box-bytes")
     assert done["stdout"] == "a\ufffdb"
     big = call(rig, spec, "post", "/v1/sandboxes/{name}/exec",
                {"argv": ["head", "-c", "3000000", "/dev/zero"]}, name="box-bytes")
     assert big["truncated"] and len(big["stdout"]) <= 1 << 20
-    box.remove()
 
 
 @pytest.mark.parametrize("body", [
