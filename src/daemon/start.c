@@ -27,6 +27,7 @@
 #define CONNECT_MS	   10000
 #define WORDS_MS	   500
 #define PUT_MS		   60000
+#define AGAIN_MS	   15000 /* what a second try must have left */
 #define MACHINE_OPEN_FILES 65536
 
 struct starting {
@@ -34,6 +35,7 @@ struct starting {
 	sandbox_step_fn step;
 	void *ctx;
 	int64_t deadline;
+	bool booting, came_up; /* the guest was started; its agent was heard of */
 	int dir, log;
 	struct machine_plan m; /* with descriptors that are ours to close */
 };
@@ -374,9 +376,11 @@ static int run(struct starting *st, struct err *e)
 	if (r < 0)
 		return r;
 	say(st, "booting");
+	st->booting = true;
 	fd = wait_boot(st, e);
 	if (fd < 0)
 		return fd;
+	st->came_up = true;
 	r = boot_guest(s, fd, st->deadline, st->step, st->ctx, e);
 	if (r == -ECONNRESET)
 		r = its_own_words(s, r, e);
@@ -411,15 +415,16 @@ static int fail(struct starting *st, int r, struct err *e)
 	return err_wrap(e, r, "start sandbox '%s'", s->name);
 }
 
-static int start_owned(struct sandbox *s, sandbox_step_fn step, void *ctx, struct err *e)
+/* start_owned() - @ret_hung: the guest's kernel was started and its agent never heard of */
+static int start_owned(struct sandbox *s, sandbox_step_fn step, void *ctx, int64_t deadline,
+	bool *ret_hung, struct err *e)
 {
 	struct starting *st = calloc(1, sizeof(*st));
 	int r;
 
 	if (!st)
 		return err_sys(e, -ENOMEM, "start sandbox '%s'", s->name);
-	*st = (struct starting){
-		.s = s, .step = step, .ctx = ctx, .deadline = clock_ms() + SANDBOX_START_MS};
+	*st = (struct starting){.s = s, .step = step, .ctx = ctx, .deadline = deadline};
 	starting_init(st);
 	(void)pthread_mutex_lock(&s->lock);
 	s->abort_start = s->asked_to_end = s->killed = false;
@@ -436,6 +441,7 @@ static int start_owned(struct sandbox *s, sandbox_step_fn step, void *ctx, struc
 		if (r < 0)
 			r = fail(st, r, e);
 	}
+	*ret_hung = st->booting && !st->came_up && r != -ECANCELED;
 	starting_fini(st);
 	free(st);
 	return r;
@@ -452,6 +458,28 @@ static void wait_for_last_end(struct sandbox *s)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
+/* start_twice() - an emulated processor may fall silent in the first instructions of a kernel, once
+ * in hundreds of starts. Nothing of the sandbox has run then, so that beginning anew loses nothing.
+ */
+static int start_twice(struct sandbox *s, sandbox_step_fn step, void *ctx, struct err *e)
+{
+	int64_t deadline = clock_ms() + SANDBOX_START_MS;
+	struct err first = {0};
+	bool hung = false;
+	int r = start_owned(s, step, ctx, deadline, &hung, &first);
+
+	if (r < 0 && hung && clock_left(deadline) >= AGAIN_MS) {
+		log_warn("sandbox %s (%s): %s; once more", s->name, s->id, first.msg);
+		wait_for_last_end(s);
+		if (step)
+			step(ctx, "the guest did not come up: once more");
+		return start_owned(s, step, ctx, deadline, &hung, e);
+	}
+	if (r < 0 && e)
+		*e = first;
+	return r;
+}
+
 int sandbox_start(struct sandbox *s, sandbox_step_fn step, void *ctx, struct err *e)
 {
 	int r = sandbox_begin(s, "start", clock_ms() + SANDBOX_BUSY_MS, e);
@@ -465,7 +493,7 @@ int sandbox_start(struct sandbox *s, sandbox_step_fn step, void *ctx, struct err
 		r = err_set(e, ERR_CONFLICT, -EBUSY, "sandbox '%s' is paused", s->name);
 		err_hint(e, "sbx resume %s", s->name);
 	} else if (status != STATUS_RUNNING)
-		r = start_owned(s, step, ctx, e);
+		r = start_twice(s, step, ctx, e);
 	sandbox_end(s);
 	return r;
 }

@@ -23,7 +23,8 @@
 
 static struct machine_plan plan;
 static char mode[32]; /* "" normal, "no-link", "no-boot", "boot-error", "die-in-boot",
-		       * "boot-garbage", "deaf" (ignores SHUTDOWN, STOP and KILL) */
+		       * "boot-garbage", "deaf" (ignores SHUTDOWN, STOP and KILL),
+		       * "hangs-once", "hangs" (ends before the guest was heard of) */
 static enum link_state now = LINK_RUNNING;
 static int peer = -1;
 
@@ -244,6 +245,8 @@ static void boot(void)
 	struct buf b;
 	int fds[2];
 
+	if (is("hangs") || (is("hangs-once") && mkdirat(plan.dir_fd, "hung", 0700) == 0))
+		end(LINK_CRASHED, "the guest did not start");
 	if (is("no-boot") || link_pair(fds) < 0)
 		return;
 	a.fd = fds[0];

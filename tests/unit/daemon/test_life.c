@@ -283,6 +283,25 @@ static int send_only(const char *text)
 	return fd;
 }
 
+/* A kernel that never spoke has done nothing yet: it is started once more, and once only. */
+static void test_hung_start_is_tried_again(void **state)
+{
+	const struct js *v;
+
+	(void)state;
+	NEED_RIG();
+	rig_mode(rig, "hangs-once");
+	rig_create(rig, "one");
+	rig_start(rig, "one");
+	assert_string_equal(rig_status(rig, "one"), "running");
+	rig_mode(rig, "hangs");
+	rig_create(rig, "two");
+	assert_true(rig_ask(rig, "POST", "/v1/sandboxes/two/start", NULL, &v) >= 500);
+	assert_non_null(strstr(rig_str(js_get(v, "error"), "message"), "did not start"));
+	assert_string_equal(rig_status(rig, "two"), "stopped");
+	assert_int_equal(rig_machine(rig, "two"), 0);
+}
+
 static void test_stop_during_start(void **state)
 {
 	AUTO_FD fd = -1;
@@ -468,6 +487,7 @@ int main(void)
 		LIFE(test_workspace_swapped_before_the_start),
 		LIFE(test_machine_killed),
 		LIFE(test_deaf_machine_is_killed),
+		LIFE(test_hung_start_is_tried_again),
 		LIFE(test_stop_during_start),
 		LIFE(test_hung_machine_leaves_the_rest_alone),
 		LIFE(test_streams),
