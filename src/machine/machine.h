@@ -17,8 +17,8 @@
 /* A guest that is not up by then is given up, unless the host was too busy to let it run: then as
  * soon as it had its share of processor time, and in any case at the last deadline.
  */
-#define MACHINE_START_DEADLINE_MS 30000
-#define MACHINE_START_CPU_MS	  15000
+#define MACHINE_START_DEADLINE_MS 20000 /* a start takes about 4 s of an idle host */
+#define MACHINE_START_CPU_MS	  10000 /* what took less was waiting for the host: more time */
 #define MACHINE_START_LAST_MS	  180000
 
 struct machine {
