@@ -152,7 +152,8 @@ class Runner:
         self.log.write(("$ " + " ".join(map(str, argv)) + "\n").encode())
         self.log.flush()
         full = {**os.environ, "LC_ALL": "C.UTF-8", **SANITIZER, **(env or {})}
-        argv = ["nice", "-n", str(self.nice), *map(str, argv)] if self.nice else list(map(str, argv))
+        # under nohup the tests of hang-ups would find SIGHUP ignored
+        argv = ["env", "--default-signal=HUP", "nice", "-n", str(self.nice), *map(str, argv)]
         try:
             return subprocess.run(argv, cwd=cwd, env=full, stdin=subprocess.DEVNULL,
                                   stdout=self.log, stderr=subprocess.STDOUT, timeout=limit).returncode
