@@ -36,9 +36,9 @@ enum proto_result egress_get_stream(
 
 /* ---- channels: front ⇄ vault ---- */
 
-#define EGRESS_FRAME_HEAD 8
-#define EGRESS_FRAME_MAX  65536 /* payload */
-#define EGRESS_FIELDS_MAX 128
+#define EGRESS_FRAME_HEAD     8
+#define EGRESS_FRAME_MAX      65536 /* payload */
+#define EGRESS_FIELDS_MAX     128
 #define EGRESS_LENGTH_UNKNOWN UINT64_MAX
 
 enum egress_type {
@@ -69,8 +69,7 @@ struct egress_frame {
 enum frame_result egress_next_frame(
 	const void *p, size_t len, size_t *ret_used, struct egress_frame *ret_f) MUST_USE;
 /* egress_frame_head() - header of a frame with @len bytes of payload (len <= EGRESS_FRAME_MAX) */
-void egress_frame_head(
-	uint8_t dst[EGRESS_FRAME_HEAD], enum egress_type type, bool end, size_t len);
+void egress_frame_head(uint8_t dst[EGRESS_FRAME_HEAD], enum egress_type type, bool end, size_t len);
 /* egress_put_data() - DATA; @len 0 only with @end */
 int egress_put_data(struct buf *out, const void *p, size_t len, bool end) MUST_USE;
 
@@ -211,7 +210,8 @@ struct egress_msg {
 	const char *name; /* HELLO: sandbox id; SECRET, CAUGHT: credential; ASK: host */
 	const char *method, *path, *rule; /* ASK */
 	const char *text; /* REPLY; never NULL after decoding */
-	const uint8_t *blob; /* SECRET, CAUGHT: value; AUDIT: the records, see egress_next_record() */
+	const uint8_t
+		*blob; /* SECRET, CAUGHT: value; AUDIT: the records, see egress_next_record() */
 	size_t blob_len;
 	struct egress_stats stats; /* REPLY to STATS carries it as its blob */
 };
@@ -221,9 +221,9 @@ int egress_put_msg(struct buf *out, const struct egress_msg *m) MUST_USE;
 enum proto_result egress_get_msg(
 	const void *p, size_t len, bool has_fd, struct egress_msg *ret_m) MUST_USE;
 bool egress_op_takes_fd(enum egress_op op);
-int egress_put_stats(struct buf *out, const struct egress_stats *s) MUST_USE; /* as a blob's bytes */
-enum proto_result egress_get_stats(
-	const void *p, size_t len, struct egress_stats *ret_s) MUST_USE;
+int egress_put_stats(
+	struct buf *out, const struct egress_stats *s) MUST_USE; /* as a blob's bytes */
+enum proto_result egress_get_stats(const void *p, size_t len, struct egress_stats *ret_s) MUST_USE;
 
 /* ---- audit records ---- */
 
