@@ -14,6 +14,13 @@ static void release(scmp_filter_ctx *ctx)
 	seccomp_release(*ctx);
 }
 
+static uint32_t action(const struct jail_rule *r)
+{
+	if (r->error == 0)
+		return SCMP_ACT_ALLOW;
+	return SCMP_ACT_ERRNO(r->error == JAIL_PRETEND ? 0u : (uint32_t)r->error);
+}
+
 static int add_rule(scmp_filter_ctx ctx, const struct jail_rule *r)
 {
 	struct scmp_arg_cmp cmp[JAIL_TESTS_MAX];
@@ -26,8 +33,7 @@ static int add_rule(scmp_filter_ctx ctx, const struct jail_rule *r)
 			continue;
 		cmp[n++] = (struct scmp_arg_cmp){t->arg, SCMP_CMP_MASKED_EQ, t->mask, t->value};
 	}
-	return seccomp_rule_add_exact_array(
-		ctx, r->error ? SCMP_ACT_ERRNO((uint32_t)r->error) : SCMP_ACT_ALLOW, r->nr, n, cmp);
+	return seccomp_rule_add_exact_array(ctx, action(r), r->nr, n, cmp);
 }
 
 /* export() - through a memfd: libseccomp 2.5 writes filters to descriptors only */

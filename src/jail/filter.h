@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #define JAIL_TESTS_MAX 3
+#define JAIL_PRETEND   (-1) /* the call does nothing and returns 0 */
 
 /* (argument & mask) == value. Unused tests have mask 0 and value 0: they hold always. */
 struct jail_test {
@@ -25,7 +26,7 @@ struct jail_test {
 
 struct jail_rule {
 	int nr; /* __NR_* */
-	int error; /* 0: allowed; else the errno it fails with */
+	int error; /* 0: allowed; JAIL_PRETEND; else the errno it fails with */
 	struct jail_test test[JAIL_TESTS_MAX];
 	const char *why;
 };

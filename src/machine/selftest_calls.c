@@ -11,6 +11,8 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/personality.h>
@@ -199,6 +201,21 @@ static long try_ia32(void)
 TRY(x32, 0x40000000 | SYS_getpid)
 TRY(unknown, 999)
 
+/* descriptors that would make the machine wait when it signals */
+TRY(eventfd_blocking, SYS_eventfd2, 0, 0)
+
+static long try_unset_nonblock(void)
+{
+	long fd = syscall(SYS_eventfd2, 0, EFD_NONBLOCK), flags;
+
+	if (fd < 0)
+		return -EIO;
+	(void)syscall(SYS_fcntl, fd, F_SETFL, O_RDWR);
+	(void)syscall(SYS_ioctl, fd, FIONBIO, &(int){0});
+	flags = syscall(SYS_fcntl, fd, F_GETFL);
+	return flags >= 0 && (flags & O_NONBLOCK) ? -EAGAIN : 0;
+}
+
 TRY(geteuid, SYS_geteuid)
 
 #define MACHINE(name, id)                                                                          \
@@ -342,6 +359,8 @@ const struct attempt selftest_attempts[] = {
 	MACHINE("mprotect PROT_EXEC", mprotect_exec),
 	BOTH("pkey_mprotect", pkey_mprotect),
 	MACHINE("memfd_create", memfd),
+	ENGINE("eventfd2 that blocks", eventfd_blocking, 0),
+	ENGINE("make an eventfd block", unset_nonblock, EAGAIN),
 	{"int 0x80 (ia32)", try_ia32, IN_BOTH, {ENOSYS}},
 	BOTH("x32 getpid", x32),
 	BOTH("unknown call", unknown),

@@ -5,6 +5,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -200,7 +201,7 @@ static const struct jail_rule emulated_rules[] = {
 	CALL(epoll_ctl, "main loop"),
 	CALL(epoll_wait, "main loop"),
 	CALL(epoll_pwait, "main loop"),
-	CALL(eventfd2, "notifications"),
+	CALL1(eventfd2, JAIL_BITS(1, EFD_NONBLOCK, EFD_NONBLOCK), "notifications"),
 	CALL(pipe2, "notifications"),
 	CALL(timerfd_create, "timers"),
 	CALL(timerfd_settime, "timers"),
@@ -228,7 +229,12 @@ static const struct jail_rule emulated_rules[] = {
 	CALL(close, "descriptors"),
 	CALL(dup, "descriptors"),
 	CALL1(fcntl, JAIL_INT(1, F_GETFL), "modes of sockets and disks"),
-	CALL1(fcntl, JAIL_INT(1, F_SETFL), "modes of sockets"),
+	/* An event descriptor that the machine writes to must never block it, and whoever has a copy
+	 * could make it: so nobody here can. QEMU asks for it on its sockets and tries again later.
+	 */
+	CALL2(fcntl, JAIL_INT(1, F_SETFL), JAIL_BITS(2, O_NONBLOCK, O_NONBLOCK), "sockets"),
+	{__NR_fcntl, JAIL_PRETEND, {JAIL_INT(1, F_SETFL), JAIL_BITS(2, O_NONBLOCK, 0)},
+		"nothing it has shall begin to block; QEMU goes on without"},
 	CALL1(fcntl, JAIL_INT(1, F_GETFD), "descriptors"),
 	CALL1(fcntl, JAIL_INT(1, F_SETFD), "descriptors"),
 	CALL1(fcntl, JAIL_INT(1, F_DUPFD_CLOEXEC), "disks of a set"),

@@ -78,7 +78,8 @@ static void put_all(struct wire_w *w, const struct egress_config *c)
 	egress_put_blob(w, c->policy, c->policy_len);
 	wire_put_u32(w, c->ask_ms);
 	egress_put_text(w, c->deny_hint);
-	egress_put_blob(w, c->extra_ca, c->extra_ca ? strlen(c->extra_ca) + 1 : 0);
+	egress_put_blob(
+		w, c->extra_ca, c->extra_ca && c->extra_ca[0] ? strlen(c->extra_ca) + 1 : 0);
 	egress_put_text(w, c->authz_url);
 	wire_put_u32(w, c->authz_ms);
 	put_lists(w, c);
@@ -228,7 +229,7 @@ static void get_all(struct wire_r *r, struct egress_config *c)
 	c->extra_ca = (const char *)egress_get_blob(r, &len);
 	if (len == 0)
 		c->extra_ca = "";
-	else if (memchr(c->extra_ca, '\0', len) != c->extra_ca + len - 1)
+	else if (len == 1 || memchr(c->extra_ca, '\0', len) != c->extra_ca + len - 1)
 		r->bad = true;
 	c->authz_url = egress_get_text(r, NULL);
 	c->authz_ms = wire_get_u32(r);

@@ -94,7 +94,9 @@ static void on_dev_signal(void *transport, unsigned index)
 	struct vhost_user *v = transport;
 	const uint64_t one = 1;
 
-	/* EAGAIN: the counter is full, so the signal is there already. */
+	/* It does not block: is_event() saw to it, and the engine's jail lets nobody undo it.
+	 * EAGAIN: the counter is full, so the signal is there already.
+	 */
 	if (v->ring[index].call_fd >= 0 && write(v->ring[index].call_fd, &one, sizeof(one)) < 0 &&
 		errno != EAGAIN)
 		log_debug("%s: signal queue %u: errno %d", v->dev->ops->name, index, errno);

@@ -605,6 +605,24 @@ static void test_kick_that_is_no_counter(void **state)
 	assert_true(f->closed);
 }
 
+/* A counter that is full, and blocks whoever adds to it, as the peer made it: no signal waits. */
+static void test_call_that_would_block(void **state)
+{
+	struct fix *f = *state;
+	AUTO_FD full = eventfd(0, EFD_CLOEXEC);
+	const uint64_t most = UINT64_MAX - 1;
+	int64_t t = clock_ms();
+
+	assert_int_equal(write(full, &most, sizeof(most)), sizeof(most));
+	handshake(f);
+	say_ring_fd(f, VU_SET_VRING_CALL, 0, full);
+	for (unsigned i = 0; i < 3; i++)
+		offer(f, 0);
+	assert_int_equal(f->e.chains, 3);
+	assert_true(clock_ms() - t < 5000);
+	assert_false(f->closed);
+}
+
 static void test_values(void **state)
 {
 	static const uint32_t rings[] = {
@@ -821,6 +839,7 @@ int main(void)
 		T(test_headers),
 		T(test_descriptors),
 		T(test_kick_that_is_no_counter),
+		T(test_call_that_would_block),
 		T(test_values),
 		T(test_states),
 		T(test_memory_tables),
