@@ -3,6 +3,9 @@
 #include <assert.h>
 #include <string.h>
 
+#define TEXT_FIRST   4096 /* most heads fit */
+#define FIELDS_FIRST 32
+
 /* How it works: one byte moves the parser from state to state (step_*()); pieces of the head are
  * collected, each terminated, in text[]; when the empty line is complete, http_judge() looks at the
  * head as a whole and sets the state of the body. Bodies are not copied: HTTP_DATA points into the
@@ -17,34 +20,124 @@ enum http_event http_bad(struct http_parser *p, int status, const char *why)
 	return HTTP_BAD;
 }
 
+static const struct http_limits limits_default = {.head_max = HTTP_HEAD_MAX,
+	.fields_max = HTTP_FIELDS_MAX,
+	.trailer_max = HTTP_TRAILER_MAX,
+	.target_max = HTTP_TARGET_MAX};
+const struct http_limits http_limits_proxy = {
+	.head_max = 65536, .fields_max = 128, .trailer_max = 16384, .target_max = 32768};
+
 struct http_parser *http_parser_new(enum http_side side)
 {
-	struct http_parser *p = malloc(sizeof(*p));
+	return http_parser_new_limits(side, &limits_default);
+}
+
+struct http_parser *http_parser_new_limits(enum http_side side, const struct http_limits *limits)
+{
+	struct http_parser *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return NULL;
-	memset(p, 0, offsetof(struct http_parser, text));
 	p->side = side;
+	p->limit = *limits;
+	p->text = malloc(TEXT_FIRST);
+	p->head.fields = malloc(FIELDS_FIRST * sizeof(*p->head.fields));
+	if (!p->text || !p->head.fields) {
+		http_parser_free(p);
+		return NULL;
+	}
+	p->text_cap = TEXT_FIRST;
+	p->fields_cap = FIELDS_FIRST;
 	return p;
 }
 
 void http_parser_free(struct http_parser *p)
 {
+	if (!p)
+		return;
+	free(p->text);
+	free(p->head.fields);
 	free(p);
+}
+
+size_t http_parser_bytes(const struct http_parser *p)
+{
+	return sizeof(*p) + p->text_cap + p->fields_cap * sizeof(*p->head.fields);
+}
+
+/* move() - a piece of the old text is in the new one at the same place */
+static void move(const char **s, const char *from, const char *to)
+{
+	if (*s)
+		*s = to + (*s - from);
+}
+
+/* grow_text() - everything collected so far moves with it */
+static bool grow_text(struct http_parser *p, size_t cap)
+{
+	struct http_head *h = &p->head;
+	char *to = malloc(cap);
+
+	if (!to)
+		return false;
+	memcpy(to, p->text, p->text_len);
+	move(&h->method, p->text, to);
+	move(&h->target, p->text, to);
+	move(&h->reason, p->text, to);
+	for (size_t i = 0; i < p->n_known; i++) {
+		move(&h->fields[i].name, p->text, to);
+		move(&h->fields[i].value, p->text, to);
+	}
+	free(p->text);
+	p->text = to;
+	p->text_cap = cap;
+	return true;
+}
+
+static bool grow_fields(struct http_parser *p, size_t cap)
+{
+	struct http_field *to = realloc(p->head.fields, cap * sizeof(*to));
+
+	if (!to)
+		return false;
+	p->head.fields = to;
+	p->fields_cap = cap;
+	return true;
 }
 
 static void forget_head(struct http_parser *p)
 {
+	struct http_field *fields = p->head.fields;
+
 	memset(&p->head, 0, sizeof(p->head));
+	p->head.fields = fields;
 	p->state = S_START;
 	p->bytes = p->text_len = p->piece = 0;
+	p->n_known = 0;
 	p->at = 0;
+}
+
+/* shrink() - a large head is not paid for as long as the connection lives */
+static void shrink(struct http_parser *p)
+{
+	void *less;
+
+	if (p->text_cap > TEXT_FIRST && (less = realloc(p->text, TEXT_FIRST))) {
+		p->text = less;
+		p->text_cap = TEXT_FIRST;
+	}
+	if (p->fields_cap > FIELDS_FIRST &&
+		(less = realloc(p->head.fields, FIELDS_FIRST * sizeof(*p->head.fields)))) {
+		p->head.fields = less;
+		p->fields_cap = FIELDS_FIRST;
+	}
 }
 
 void http_parser_next(struct http_parser *p)
 {
 	assert(p->state == S_DONE);
 	forget_head(p);
+	shrink(p);
 	p->started = false;
 	p->interim = 0;
 	p->left = 0;
@@ -79,10 +172,37 @@ int http_bad_status(const struct http_parser *p)
 	return p->bad_status;
 }
 
-/* keep() - one byte of the present piece; the head's cap bounds text[] */
+/* keep() - one byte of the present piece; room for it and for an end was made by make_room() */
 static void keep(struct http_parser *p, unsigned char c)
 {
 	p->text[p->text_len++] = (char)c;
+}
+
+/* make_room() - for what the next byte can add: itself, an end, a field */
+static bool make_room(struct http_parser *p)
+{
+	if (p->text_len + 2 > p->text_cap && !grow_text(p, p->text_cap * 2))
+		return false;
+	return p->n_known < p->fields_cap || grow_fields(p, p->fields_cap * 2);
+}
+
+/* keep_still() - the head is about to be given out: a trailer must not move it any more */
+static bool keep_still(struct http_parser *p)
+{
+	size_t text = p->text_len + p->limit.trailer_max + 2;
+
+	if (text > p->text_cap && !grow_text(p, text))
+		return false;
+	return p->fields_cap > p->limit.fields_max || grow_fields(p, p->limit.fields_max + 1);
+}
+
+static enum http_event head_end(struct http_parser *p)
+{
+	enum http_event ev = http_judge(p);
+
+	if (ev == HTTP_HEAD && p->head.body == HTTP_CHUNKED && !keep_still(p))
+		return http_bad(p, 503, "no memory for the trailer");
+	return ev;
 }
 
 /* piece_end() - terminate the present piece and give it out */
@@ -122,7 +242,7 @@ static enum http_event step_request_line(struct http_parser *p, unsigned char c)
 			p->state = S_VERSION;
 		} else if (!http_is(c, HTTP_C_TARGET))
 			return http_bad(p, 400, "malformed request target");
-		else if (piece_len(p) >= HTTP_TARGET_MAX)
+		else if (piece_len(p) >= p->limit.target_max)
 			return http_bad(p, 414, "request target too long");
 		else
 			keep(p, c);
@@ -191,18 +311,25 @@ static enum http_event step_status_line(struct http_parser *p, unsigned char c)
 	}
 }
 
-static enum http_event field_end(struct http_parser *p)
+/* field_name_end(), field_end() - the field under construction is the last of n_known */
+static void field_name_end(struct http_parser *p)
 {
-	struct http_field *f = &p->head.fields[p->head.n_fields];
+	struct http_field *f = &p->head.fields[p->n_known++];
+
+	f->name_len = piece_len(p);
+	f->name = piece_end(p);
+	f->value = NULL;
+}
+
+static void field_end(struct http_parser *p)
+{
+	struct http_field *f = &p->head.fields[p->n_known - 1];
 
 	while (piece_len(p) > 0 &&
 		(p->text[p->text_len - 1] == ' ' || p->text[p->text_len - 1] == '\t'))
 		p->text_len--;
 	f->value_len = piece_len(p);
 	f->value = piece_end(p);
-	p->head.n_fields++;
-	p->state = S_VALUE_LF;
-	return HTTP_MORE;
 }
 
 static enum http_event step_field(struct http_parser *p, unsigned char c)
@@ -215,14 +342,13 @@ static enum http_event step_field(struct http_parser *p, unsigned char c)
 		}
 		if (c == ' ' || c == '\t')
 			return http_bad(p, 400, "folded header field");
-		if (p->head.n_fields >= HTTP_FIELDS_MAX)
+		if (p->n_known >= p->limit.fields_max)
 			return http_bad(p, 431, "too many header fields");
 		p->state = S_NAME;
 		__attribute__((fallthrough));
 	case S_NAME:
 		if (c == ':' && piece_len(p) > 0) {
-			p->head.fields[p->head.n_fields].name_len = piece_len(p);
-			p->head.fields[p->head.n_fields].name = piece_end(p);
+			field_name_end(p);
 			p->state = S_OWS;
 		} else if (!http_is(c, HTTP_C_TOKEN))
 			return http_bad(p, 400, "malformed header field name");
@@ -235,8 +361,12 @@ static enum http_event step_field(struct http_parser *p, unsigned char c)
 		p->state = S_VALUE;
 		__attribute__((fallthrough));
 	default: /* S_VALUE */
-		if (c == '\r')
-			return field_end(p);
+		if (c == '\r') {
+			field_end(p);
+			p->head.n_fields = p->n_known;
+			p->state = S_VALUE_LF;
+			return HTTP_MORE;
+		}
 		if (!http_is(c, HTTP_C_VALUE))
 			return http_bad(p, 400, "control byte in a header field");
 		keep(p, c);
@@ -246,8 +376,10 @@ static enum http_event step_field(struct http_parser *p, unsigned char c)
 
 static enum http_event step_head(struct http_parser *p, unsigned char c)
 {
-	if (++p->bytes > HTTP_HEAD_MAX)
+	if (++p->bytes > p->limit.head_max)
 		return http_bad(p, 431, "header too large");
+	if (!make_room(p))
+		return http_bad(p, 503, "no memory for the header");
 	if (p->state == S_START) {
 		p->started = true;
 		p->state = p->side == HTTP_REQUEST ? S_METHOD : S_RVERSION;
@@ -270,7 +402,7 @@ static enum http_event step_head(struct http_parser *p, unsigned char c)
 	case S_HEAD_LF:
 		if (c != '\n')
 			return http_bad(p, 400, "CR without LF");
-		return http_judge(p);
+		return head_end(p);
 	default:
 		return step_field(p, c);
 	}
@@ -301,41 +433,54 @@ static enum http_event step_size(struct http_parser *p, unsigned char c)
 	return HTTP_MORE;
 }
 
-/* Trailer fields are held to the rules of the head and dropped: none of them can matter later. */
+/* Trailer fields are held to the rules of the head; they stand behind its fields. */
 static enum http_event step_trailer(struct http_parser *p, unsigned char c)
 {
-	if (++p->trailer_bytes > HTTP_TRAILER_MAX)
+	if (++p->trailer_bytes > p->limit.trailer_max)
 		return http_bad(p, 431, "trailer too large");
+	if (!make_room(p))
+		return http_bad(p, 503, "no memory for the trailer");
 	switch ((int)p->state) {
 	case S_TRAILER:
 		if (c == '\r') {
 			p->state = S_LAST_LF;
 			return HTTP_MORE;
 		}
-		p->tname_len = 0;
+		if (p->n_known >= p->limit.fields_max)
+			return http_bad(p, 431, "too many trailer fields");
 		p->state = S_TNAME;
 		__attribute__((fallthrough));
 	case S_TNAME:
-		if (c == ':' && p->tname_len > 0) {
-			p->tname[p->tname_len] = '\0';
-			if (!http_trailer_ok(p->tname))
+		if (c == ':' && piece_len(p) > 0) {
+			field_name_end(p);
+			if (!http_trailer_ok(p->head.fields[p->n_known - 1].name))
 				return http_bad(p, 400, "field not allowed in a trailer");
-			p->state = S_TVALUE;
-		} else if (!http_is(c, HTTP_C_TOKEN) || p->tname_len >= sizeof(p->tname) - 1)
+			p->state = S_TOWS;
+		} else if (!http_is(c, HTTP_C_TOKEN))
 			return http_bad(p, 400, "malformed trailer field name");
 		else
-			p->tname[p->tname_len++] = (char)c;
+			keep(p, c);
 		return HTTP_MORE;
+	case S_TOWS:
+		if (c == ' ' || c == '\t')
+			return HTTP_MORE;
+		p->state = S_TVALUE;
+		__attribute__((fallthrough));
 	case S_TVALUE:
-		if (c == '\r')
+		if (c == '\r') {
+			field_end(p);
 			p->state = S_TVALUE_LF;
-		else if (!http_is(c, HTTP_C_VALUE))
+		} else if (!http_is(c, HTTP_C_VALUE))
 			return http_bad(p, 400, "control byte in a trailer field");
+		else
+			keep(p, c);
 		return HTTP_MORE;
 	default: /* S_TVALUE_LF, S_LAST_LF */
 		if (c != '\n')
 			return http_bad(p, 400, "CR without LF");
 		if (p->state == S_LAST_LF) {
+			p->head.trailers = p->head.fields + p->head.n_fields;
+			p->head.n_trailers = p->n_known - p->head.n_fields;
 			p->state = S_DONE;
 			return HTTP_END;
 		}

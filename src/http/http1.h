@@ -14,12 +14,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HTTP_HEAD_MAX	 16384 /* bytes of start line and fields together */
-#define HTTP_FIELDS_MAX	 64
+#define HTTP_HEAD_MAX	 16384 /* bytes of start line and fields together, by default */
+#define HTTP_FIELDS_MAX	 64 /* by default */
 #define HTTP_TARGET_MAX	 8192
 #define HTTP_METHOD_MAX	 32
 #define HTTP_INTERIM_MAX 8 /* 1xx answers before the final one */
-#define HTTP_TRAILER_MAX 4096 /* bytes of trailer fields; checked, then dropped */
+#define HTTP_TRAILER_MAX 4096 /* bytes of trailer fields, by default; they count as fields too */
+
+/* What one message may cost; http_parser_new() takes the defaults above. */
+struct http_limits {
+	size_t head_max, fields_max, trailer_max, target_max;
+};
+extern const struct http_limits http_limits_proxy; /* what is passed on: 64 KiB, 128 fields */
 
 enum http_side { HTTP_REQUEST, HTTP_RESPONSE }; /* what is parsed */
 
@@ -41,8 +47,11 @@ struct http_head {
 	const char *reason;
 	/* both */
 	unsigned minor; /* HTTP/1.minor: 0 or 1 */
-	struct http_field fields[HTTP_FIELDS_MAX];
+	struct http_field *fields;
 	size_t n_fields;
+	/* after HTTP_END */
+	struct http_field *trailers;
+	size_t n_trailers;
 	enum http_body body;
 	uint64_t length; /* HTTP_LENGTH: bytes to come */
 	bool keep_alive; /* another message may follow on this connection */
@@ -61,6 +70,8 @@ enum http_event {
 struct http_parser;
 
 struct http_parser *http_parser_new(enum http_side side) MUST_USE; /* NULL: no memory */
+struct http_parser *http_parser_new_limits(
+	enum http_side side, const struct http_limits *limits) MUST_USE;
 void http_parser_free(struct http_parser *p);
 /* http_parser_next() - after HTTP_END: forget the message, wait for another */
 void http_parser_next(struct http_parser *p);
@@ -81,10 +92,12 @@ enum http_event http_parse(struct http_parser *p, const void *in, size_t len, si
 enum http_event http_parse_eof(struct http_parser *p) MUST_USE;
 /* http_started() - has a byte of the present message come? */
 bool http_started(const struct http_parser *p);
+/* http_parser_bytes() - heap in use by this parser */
+size_t http_parser_bytes(const struct http_parser *p);
 
 const struct http_head *http_head(const struct http_parser *p); /* valid until _next() */
 const char *http_why(const struct http_parser *p); /* what was wrong; fixed text */
-int http_bad_status(const struct http_parser *p); /* 400, 414, 417, 431, 501 or 505 */
+int http_bad_status(const struct http_parser *p); /* 400, 414, 417, 431, 501, 503 or 505 */
 /* http_field() - value of the first field of that name, any case; NULL when there is none */
 const char *http_field(const struct http_head *h, const char *name);
 /* http_has_token() - does a comma-separated list contain @token (any case)? @list may be NULL */

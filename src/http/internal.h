@@ -48,6 +48,7 @@ enum http_state {
 	S_CHUNK_LF,
 	S_TRAILER, /* first byte of a trailer line, or the CR of the last line */
 	S_TNAME,
+	S_TOWS,
 	S_TVALUE,
 	S_TVALUE_LF,
 	S_LAST_LF,
@@ -67,15 +68,15 @@ struct http_parser {
 	unsigned interim;
 	/* head under construction: text[] holds the pieces, each terminated */
 	size_t bytes; /* of the head taken so far */
-	size_t text_len, piece; /* piece: where the present one starts */
+	size_t text_len, text_cap, piece; /* piece: where the present one starts */
+	size_t fields_cap, n_known; /* n_known: fields of head and trailer begun so far */
 	unsigned at; /* position inside the version or the status */
 	/* body */
 	uint64_t left; /* of the length or of the chunk */
 	unsigned digits; /* of the chunk size */
 	size_t trailer_bytes;
-	char tname[64]; /* name of a trailer field */
-	size_t tname_len;
-	char text[HTTP_HEAD_MAX + 8];
+	struct http_limits limit;
+	char *text;
 };
 
 /* http_bad() - refuse: remembers @why (static text) and the status for the peer */
