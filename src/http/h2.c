@@ -6,7 +6,13 @@
 
 struct h2_stream *h2_find(const struct h2 *h, int32_t stream)
 {
-	return nghttp2_session_get_stream_user_data(h->ng, stream);
+	struct h2_stream *s = nghttp2_session_get_stream_user_data(h->ng, stream);
+
+	/* A request that was not yet sent is no stream of nghttp2's. */
+	if (!s && h->role == H2_CLIENT)
+		for (s = h->streams; s && s->id != stream;)
+			s = s->next;
+	return s;
 }
 
 struct h2_stream *h2_add(struct h2 *h, int32_t stream, void *user)
@@ -81,8 +87,7 @@ static int greet(struct h2 *h, const struct h2_options *o)
 	if (o->role == H2_CLIENT)
 		iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
 	else if (o->extended_connect)
-		iv[n++] =
-			(nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1};
+		iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1};
 	if (nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, iv, n) != 0 ||
 		nghttp2_session_set_local_window_size(
 			h->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)session) != 0)
@@ -165,7 +170,8 @@ int h2_output(struct h2 *h, struct buf *out, size_t want, bool *ret_more)
 			return 0;
 		r = buf_add(out, p, (size_t)n);
 		if (r < 0) {
-			h->broken = true; /* the frame is lost: the peer's view is not ours any more */
+			h->broken =
+				true; /* the frame is lost: the peer's view is not ours any more */
 			return r;
 		}
 	}

@@ -11,13 +11,13 @@
 #define HTTP_H2_H
 #include "proto/egress.h"
 
-#define H2_QUEUE_MAX	   131072 /* bytes of a body waiting to be sent, per stream */
-#define H2_HEAD_MAX	   65535 /* of names and values of a head, each counted with 2 more */
-#define H2_STREAMS_MAX	   100
-#define H2_STREAM_WINDOW   262144
-#define H2_SESSION_WINDOW  524288
-#define H2_RESETS_PER_S	   100 /* streams the peer gave up */
-#define H2_CONTROLS_PER_S  500 /* SETTINGS, PING, PRIORITY, CONTINUATION, empty DATA, … */
+#define H2_QUEUE_MAX	  131072 /* bytes of a body waiting to be sent, per stream */
+#define H2_HEAD_MAX	  65535 /* of names and values of a head, each counted with 2 more */
+#define H2_STREAMS_MAX	  100
+#define H2_STREAM_WINDOW  262144
+#define H2_SESSION_WINDOW 524288
+#define H2_RESETS_PER_S	  100 /* streams the peer gave up */
+#define H2_CONTROLS_PER_S 500 /* SETTINGS, PING, PRIORITY, CONTINUATION, empty DATA, … */
 
 enum h2_role { H2_SERVER, H2_CLIENT };
 

@@ -265,8 +265,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
 	return h->broken ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-static int on_data(nghttp2_session *ng, uint8_t flags, int32_t stream, const uint8_t *p,
-	size_t len, void *ctx)
+static int on_data(
+	nghttp2_session *ng, uint8_t flags, int32_t stream, const uint8_t *p, size_t len, void *ctx)
 {
 	struct h2 *h = ctx;
 	struct h2_stream *s = h2_find(h, stream);

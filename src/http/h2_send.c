@@ -13,8 +13,8 @@ static int from_ng(ssize_t r)
 	return r == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EINVAL;
 }
 
-static nghttp2_nv nv(const char *name, size_t name_len, const char *value, size_t value_len,
-	bool never_index)
+static nghttp2_nv nv(
+	const char *name, size_t name_len, const char *value, size_t value_len, bool never_index)
 {
 	nghttp2_nv v = {.namelen = name_len,
 		.valuelen = value_len,
@@ -153,8 +153,8 @@ int h2_respond(
 	v[n++] = nv_text(":status", text);
 	n += put_fields(v + n, fields);
 	if (status < 200)
-		return from_ng(nghttp2_submit_headers(
-			h->ng, NGHTTP2_FLAG_NONE, stream, NULL, v, n, NULL));
+		return from_ng(
+			nghttp2_submit_headers(h->ng, NGHTTP2_FLAG_NONE, stream, NULL, v, n, NULL));
 	s->final = true;
 	s->ending = end;
 	body.source.ptr = s;
@@ -235,7 +235,6 @@ int h2_end(struct h2 *h, int32_t stream, const struct egress_fields *trailers)
 
 void h2_reset(struct h2 *h, int32_t stream, enum h2_code code)
 {
-	if (nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, stream, code) ==
-		NGHTTP2_ERR_NOMEM)
+	if (nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, stream, code) == NGHTTP2_ERR_NOMEM)
 		h->broken = true;
 }
