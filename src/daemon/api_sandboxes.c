@@ -1,4 +1,5 @@
 #include "daemon/api.h"
+#include "daemon/watch.h"
 #include "base/clock.h"
 #include "json/apierr.h"
 #include <errno.h>
@@ -6,6 +7,7 @@
 
 #define STOP_MS_DEFAULT 10000
 #define STOP_MS_MAX	60000
+#define INSPECT_MS	1000
 
 static int no_memory(struct err *e)
 {
@@ -74,8 +76,24 @@ int api_create(struct api_call *a, struct err *e)
 	return r < 0 ? r : show(a, 201, s, false, e);
 }
 
+/* ask_trouble() - what the machine says is broken; one that does not answer is shown as it is */
+static void ask_trouble(struct sandbox *s)
+{
+	enum status status = sandbox_status(s);
+	struct link_msg reply = {0};
+	struct err silent = {0};
+
+	if ((status == STATUS_RUNNING || status == STATUS_PAUSED) &&
+		box_ask(s, LINK_STATS, 0, clock_ms() + INSPECT_MS, &reply, &silent) < 0)
+		reply.text[0] = '\0';
+	(void)pthread_mutex_lock(&s->lock);
+	memcpy(s->trouble, reply.text, sizeof(s->trouble));
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
 int api_inspect(struct api_call *a, struct err *e)
 {
+	ask_trouble(a->box);
 	return show(a, 200, a->box, true, e);
 }
 

@@ -44,6 +44,8 @@ struct sandbox {
 	bool child; /* it is ours to wait for */
 	enum link_state machine; /* what it said last; 0 before HELLO */
 	char why[LINK_TEXT]; /* reason that came with STOPPED or CRASHED */
+	char trouble
+		[LINK_TEXT]; /* what it said is broken when it was last inspected; "": nothing */
 	bool want_boot; /* somebody waits for the boot stream */
 	int boot_fd; /* it, until that somebody takes it; -1 */
 	uint32_t next_seq;

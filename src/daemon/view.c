@@ -35,8 +35,8 @@ static bool view_workspaces(struct js *o, const struct plan *p)
 	return bad | js_set(o, "workspaces", TAKE(list));
 }
 
-/* view_notes() - of the plan, and what the last start could not put in force */
-static bool view_notes(struct js *o, const struct plan *p, const char *note)
+/* view_notes() - of the plan, what the last start could not put in force, what is broken now */
+static bool view_notes(struct js *o, const struct plan *p, const char *note, const char *trouble)
 {
 	AUTO_JS list = js_array();
 	bool bad = false;
@@ -45,6 +45,8 @@ static bool view_notes(struct js *o, const struct plan *p, const char *note)
 		bad |= js_add_str(list, js_str(js_at(p->notes, i)));
 	if (note[0])
 		bad |= js_add_str(list, note);
+	if (trouble[0])
+		bad |= js_add_str(list, trouble);
 	return bad | js_set(o, "notes", TAKE(list));
 }
 
@@ -53,6 +55,7 @@ struct js *sandbox_view(struct sandbox *s, bool with_plan)
 	const struct plan *p = s->plan;
 	AUTO_JS o = js_object();
 	struct store_sandbox row;
+	char trouble[LINK_TEXT] = "";
 	enum status status;
 	bool bad = false, silent;
 
@@ -60,6 +63,8 @@ struct js *sandbox_view(struct sandbox *s, bool with_plan)
 	row = s->row;
 	status = s->status;
 	silent = s->silent && (status == STATUS_RUNNING || status == STATUS_PAUSED);
+	if (with_plan)
+		memcpy(trouble, s->trouble, sizeof(trouble));
 	(void)pthread_mutex_unlock(&s->lock);
 	bad |= js_set_str(o, "id", s->id);
 	bad |= js_set_str(o, "name", s->name);
@@ -83,7 +88,7 @@ struct js *sandbox_view(struct sandbox *s, bool with_plan)
 	bad |= js_set_str(o, "cwd", p->cwd);
 	bad |= js_set_str(o, "user", p->user);
 	bad |= js_set(o, "ports", js_array());
-	bad |= view_notes(o, p, row.note);
+	bad |= view_notes(o, p, row.note, trouble);
 	if (with_plan)
 		bad |= js_set_copy(o, "plan", p->json);
 	return bad ? NULL : TAKE(o);

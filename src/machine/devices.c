@@ -53,11 +53,20 @@ static void on_vsock_running(void *ctx, bool up)
 		d->ev.driver_up(d->ev.ctx);
 }
 
+static void on_vsock_broken(void *ctx, unsigned index, const char *why)
+{
+	struct devices *d = ctx;
+
+	d->ev.queue_broken(d->ev.ctx, "vsock", index, why);
+}
+
 static int open_vsock(struct devices *d, struct loop *l, int *ret_fd, struct err *e)
 {
 	const struct vsock_events streams = {.incoming = on_guest_stream, .ctx = d};
-	const struct vhost_user_events conn = {
-		.closed = on_vsock_closed, .running = on_vsock_running, .ctx = d};
+	const struct vhost_user_events conn = {.closed = on_vsock_closed,
+		.running = on_vsock_running,
+		.ctx = d,
+		.broken = on_vsock_broken};
 	int pair[2];
 
 	d->vsock = vsock_new(l, &streams);
@@ -73,11 +82,14 @@ static int open_vsock(struct devices *d, struct loop *l, int *ret_fd, struct err
 	return 0;
 }
 
-static void on_share_broken(void *ctx)
+static void on_share_broken(void *ctx, unsigned queue, const char *why)
 {
 	struct devices *d = ctx;
 
-	d->ev.broken(d->ev.ctx, "QEMU broke the rules of the file device's connection");
+	if (why)
+		d->ev.queue_broken(d->ev.ctx, "fs", queue, why);
+	else
+		d->ev.broken(d->ev.ctx, "QEMU broke the rules of the file device's connection");
 }
 
 int devices_open(struct devices *d, struct loop *l, const struct machine_plan *p,
@@ -104,6 +116,11 @@ uint64_t devices_faults(const struct devices *d)
 
 	vsock_stats(d->vsock, &st);
 	return st.faults + share_faults(d->share);
+}
+
+bool devices_broken(const struct devices *d)
+{
+	return share_broken(d->share) || virtio_dev_broken(vsock_dev(d->vsock));
 }
 
 void devices_close(struct devices *d)

@@ -23,6 +23,8 @@ struct devices_events {
 	int (*stream)(void *ctx, uint32_t port, int fd);
 	/* broken() - the engine broke the rules of a device connection */
 	void (*broken)(void *ctx, const char *why);
+	/* queue_broken() - the guest broke queue @index of @device: silent until it is set up anew */
+	void (*queue_broken)(void *ctx, const char *device, unsigned index, const char *why);
 	void *ctx;
 };
 
@@ -42,5 +44,7 @@ int devices_open(struct devices *d, struct loop *l, const struct machine_plan *p
 int devices_start(struct devices *d, struct err *e) MUST_USE;
 /* devices_faults() - rules broken by the guest, or by an engine in its name */
 uint64_t devices_faults(const struct devices *d);
+/* devices_broken() - is a queue broken now? */
+bool devices_broken(const struct devices *d);
 void devices_close(struct devices *d); /* copes with half-built */
 #endif

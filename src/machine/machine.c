@@ -135,6 +135,38 @@ static void on_device_broken(void *ctx, const char *why)
 	m->ops->kill(m->engine);
 }
 
+const char *machine_broken(const struct machine *m)
+{
+	return m->broken[0] && devices_broken(&m->devices) ? m->broken : NULL;
+}
+
+static void on_mend_deadline(void *ctx)
+{
+	struct machine *m = ctx;
+
+	m->mend_timer = NULL;
+	if (!machine_broken(m))
+		return;
+	/* a guest that is paused cannot mend anything */
+	if (m->state == LINK_PAUSED && loop_add_timer(m->loop, clock_ms() + MACHINE_MEND_MS,
+					       on_mend_deadline, m, &m->mend_timer) == 0)
+		return;
+	m->given_up = true;
+	m->ops->kill(m->engine);
+}
+
+static void on_queue_broken(void *ctx, const char *device, unsigned index, const char *why)
+{
+	struct machine *m = ctx;
+
+	(void)snprintf(m->broken, sizeof(m->broken), "the guest broke queue %u of device %s: %s",
+		index, device, why);
+	log_warn("%s", m->broken);
+	if (!m->mend_timer && loop_add_timer(m->loop, clock_ms() + MACHINE_MEND_MS,
+				      on_mend_deadline, m, &m->mend_timer) < 0)
+		m->ops->kill(m->engine);
+}
+
 static void on_start_deadline(void *ctx)
 {
 	struct machine *m = ctx;
@@ -161,7 +193,9 @@ static void on_ended(void *ctx, bool crashed, const char *reason)
 		machine_move(m, LINK_STOPPED, m->asked_to_end);
 		return;
 	}
-	if (m->start_failed) {
+	if (m->given_up) {
+		machine_move(m, LINK_CRASHED, m->broken);
+	} else if (m->start_failed) {
 		console_last_line(&m->console, line, sizeof(line));
 		(void)snprintf(text, sizeof(text),
 			"the guest did not start within %d s; last line: %s",
@@ -205,6 +239,7 @@ int machine_load(struct machine *m, struct err *e)
 	const struct devices_events on_devices = {.driver_up = on_driver_up,
 		.stream = on_stream,
 		.broken = on_device_broken,
+		.queue_broken = on_queue_broken,
 		.ctx = m};
 	const struct engine_events on_engine = {.ended = on_ended, .ctx = m};
 	AUTO_FD vsock = -1, fs = -1, serial = -1;

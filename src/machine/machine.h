@@ -20,6 +20,10 @@
 #define MACHINE_START_DEADLINE_MS 20000 /* a start takes about 4 s of an idle host */
 #define MACHINE_START_CPU_MS	  10000 /* what took less was waiting for the host: more time */
 #define MACHINE_START_LAST_MS	  180000
+/* How long a queue that the guest broke may stay so. Nothing tells the guest, and what waits on the
+ * queue waits for ever: then the machine is ended, which ends every wait.
+ */
+#define MACHINE_MEND_MS 30000
 
 struct machine {
 	struct machine_plan plan;
@@ -35,7 +39,9 @@ struct machine {
 	int exit_fd, jail_fd; /* result files, opened while there was a directory */
 	int statm_fd; /* our own /proc/self/statm */
 	pid_t host_pid; /* ours, as the daemon sees it */
-	struct loop_timer *start_timer, *stop_timer;
+	struct loop_timer *start_timer, *stop_timer, *mend_timer;
+	char broken[LINK_TEXT]; /* the queue that broke last and why; "": none did */
+	bool given_up; /* it was not set up anew in time */
 	int64_t started_ms; /* clock_ms() */
 	bool start_failed; /* the deadline has passed */
 	const char *asked_to_end; /* who told us; NULL: nobody */
@@ -50,6 +56,9 @@ void machine_close(struct machine *m);
 
 /* machine_move() - the only way to another state: checked, written down, told to the daemon */
 void machine_move(struct machine *m, enum link_state to, const char *reason);
+
+/* machine_broken() - the queue that the guest broke and has not set up anew, or NULL */
+const char *machine_broken(const struct machine *m);
 
 /* requests.c: what the daemon may ask, by state */
 extern const struct control_request machine_requests[];

@@ -135,7 +135,7 @@ static void on_stats(void *ctx, const struct link_msg *q, int fd)
 	numbers[2] = own_cpu_ms() + engine.cpu_ms;
 	numbers[3] = streams.streams;
 	numbers[4] = devices_faults(&m->devices) + m->control.faults;
-	control_reply(&m->control, q, 0, NULL, numbers);
+	control_reply(&m->control, q, 0, machine_broken(m), numbers);
 }
 
 const struct control_request machine_requests[] = {

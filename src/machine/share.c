@@ -27,7 +27,13 @@ struct share {
 	bool runs;
 	sem_t began; /* it made the calls that belong to a thread's start */
 	bool stop; /* on the share's thread only */
-	atomic_ullong faults; /* a copy for the main thread */
+	/* copies for the main thread */
+	atomic_ullong faults;
+	atomic_uint broken_now; /* virtio_dev_broken() */
+	/* said with told_fd */
+	atomic_bool conn_bad;
+	atomic_uint queue;
+	_Atomic(const char *) queue_why; /* NULL: no queue broke */
 	share_broken_fn broken;
 	void *ctx;
 };
@@ -86,8 +92,20 @@ static void on_closed(void *ctx, enum vu_result why)
 
 	vhost_user_free(s->conn);
 	s->conn = NULL;
-	if (why != VU_CLOSED)
-		(void)eventfd_write(s->told_fd, 1);
+	if (why == VU_CLOSED)
+		return;
+	atomic_store(&s->conn_bad, true);
+	(void)eventfd_write(s->told_fd, 1);
+}
+
+static void on_queue_broken(void *ctx, unsigned index, const char *why)
+{
+	struct share *s = ctx;
+
+	atomic_store(&s->queue, index);
+	atomic_store(&s->broken_now, virtio_dev_broken(s->dev));
+	atomic_store(&s->queue_why, why);
+	(void)eventfd_write(s->told_fd, 1);
 }
 
 static void on_stop(void *ctx, uint32_t events)
@@ -107,11 +125,14 @@ static void *run(void *ctx)
 		struct fs_stats st;
 
 		if (loop_once(s->loop, -1) < 0) {
+			atomic_store(&s->conn_bad, true);
 			(void)eventfd_write(s->told_fd, 1);
 			break;
 		}
 		fs_dev_stats(s->dev, &st);
-		atomic_store_explicit(&s->faults, st.faults, memory_order_relaxed);
+		atomic_store_explicit(
+			&s->faults, st.faults + virtio_dev_faults(s->dev), memory_order_relaxed);
+		atomic_store(&s->broken_now, virtio_dev_broken(s->dev));
 	}
 	return NULL;
 }
@@ -121,16 +142,23 @@ static void *run(void *ctx)
 static void on_told(void *ctx, uint32_t events)
 {
 	struct share *s = ctx;
+	const char *why;
 	eventfd_t n;
 
 	(void)events;
-	if (eventfd_read(s->told_fd, &n) == 0)
-		s->broken(s->ctx);
+	if (eventfd_read(s->told_fd, &n) < 0)
+		return;
+	why = atomic_exchange(&s->queue_why, NULL);
+	if (why)
+		s->broken(s->ctx, atomic_load(&s->queue), why);
+	if (atomic_exchange(&s->conn_bad, false))
+		s->broken(s->ctx, 0, NULL);
 }
 
 static int build(struct share *s, const struct machine_plan *p, int *ret_fd)
 {
-	const struct vhost_user_events conn = {.closed = on_closed, .ctx = s};
+	const struct vhost_user_events conn = {
+		.closed = on_closed, .ctx = s, .broken = on_queue_broken};
 	int pair[2], r;
 
 	s->loop = loop_new();
@@ -205,6 +233,11 @@ int share_start(struct share *s, struct err *e)
 uint64_t share_faults(const struct share *s)
 {
 	return s ? atomic_load_explicit(&s->faults, memory_order_relaxed) : 0;
+}
+
+unsigned share_broken(const struct share *s)
+{
+	return s ? atomic_load(&s->broken_now) : 0;
 }
 
 void share_free(struct share *s)

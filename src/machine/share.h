@@ -13,8 +13,10 @@
 
 struct share;
 
-/* share_broken_fn - the engine broke the rules of the connection; on the loop given to share_open() */
-typedef void (*share_broken_fn)(void *ctx);
+/* share_broken_fn - on the loop given to share_open(). @why NULL: the engine broke the rules of the
+ * connection; else the guest broke queue @queue of the device, @why is static text
+ */
+typedef void (*share_broken_fn)(void *ctx, unsigned queue, const char *why);
 
 /* share_open() - *ret_fd: the engine's end (owned by the caller) */
 int share_open(const struct machine_plan *p, struct loop *main_loop, share_broken_fn broken,
@@ -22,5 +24,7 @@ int share_open(const struct machine_plan *p, struct loop *main_loop, share_broke
 int share_start(struct share *s, struct err *e) MUST_USE;
 /* share_faults() - rules broken by the guest so far */
 uint64_t share_faults(const struct share *s);
+/* share_broken() - queues that the guest broke and has not set up anew, one bit each */
+unsigned share_broken(const struct share *s);
 void share_free(struct share *s); /* ends the thread. NULL is fine */
 #endif

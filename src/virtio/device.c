@@ -43,9 +43,9 @@ bool virtio_dev_idle(struct virtio_dev *d, unsigned index)
 	return !more;
 }
 
-void virtio_dev_break(struct virtio_dev *d, unsigned index)
+void virtio_dev_break(struct virtio_dev *d, unsigned index, const char *why)
 {
-	vqueue_break(&d->vq[index]);
+	vqueue_break(&d->vq[index], why);
 	tell_broken(d, index);
 }
 
@@ -56,6 +56,16 @@ uint64_t virtio_dev_faults(const struct virtio_dev *d)
 	for (unsigned i = 0; i < d->ops->n_queues; i++)
 		sum += d->vq[i].faults;
 	return sum;
+}
+
+unsigned virtio_dev_broken(const struct virtio_dev *d)
+{
+	unsigned mask = 0;
+
+	for (unsigned i = 0; i < d->ops->n_queues; i++)
+		if (d->vq[i].ready && d->vq[i].broken)
+			mask |= 1u << i;
+	return mask;
 }
 
 uint64_t virtio_dev_offers(const struct virtio_dev *d)

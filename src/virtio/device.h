@@ -60,10 +60,12 @@ enum vq_result virtio_dev_pop(
 	struct virtio_dev *d, unsigned index, struct vchain *ret_chain) MUST_USE;
 /* virtio_dev_idle() - true: queue @index is empty and the driver will kick; false: pop again */
 bool virtio_dev_idle(struct virtio_dev *d, unsigned index) MUST_USE;
-/* virtio_dev_break() - the guest broke the device's own rules on queue @index */
-void virtio_dev_break(struct virtio_dev *d, unsigned index);
+/* virtio_dev_break() - the guest broke the device's own rules on queue @index. @why: static text */
+void virtio_dev_break(struct virtio_dev *d, unsigned index, const char *why);
 /* virtio_dev_faults() - rules broken on any queue since init */
 uint64_t virtio_dev_faults(const struct virtio_dev *d);
+/* virtio_dev_broken() - the queues that are broken now, one bit each */
+unsigned virtio_dev_broken(const struct virtio_dev *d);
 
 /* For transports. */
 /* virtio_dev_offers() - all feature bits offered */

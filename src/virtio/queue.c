@@ -53,7 +53,7 @@ void vqueue_init(struct vqueue *q, const struct gmem *mem)
 
 void vqueue_reset(struct vqueue *q)
 {
-	*q = (struct vqueue){.mem = q->mem, .faults = q->faults};
+	*q = (struct vqueue){.mem = q->mem, .faults = q->faults, .why = q->why};
 }
 
 void vqueue_ring_bytes(uint16_t size, uint64_t ret_bytes[3])
@@ -107,11 +107,14 @@ uint16_t vqueue_stop(struct vqueue *q)
 	return q->next_avail;
 }
 
-void vqueue_break(struct vqueue *q)
+void vqueue_break(struct vqueue *q, const char *why)
 {
 	q->faults++;
+	q->why = why;
 	q->broken = true;
 }
+
+static const char far_ahead[] = "the index of the available ring is more than a queue ahead";
 
 /* avail_refresh() - look at avail.idx; false: it says what no driver may say */
 static bool avail_refresh(struct vqueue *q, int order)
@@ -172,7 +175,8 @@ static bool add_spans(const struct gmem *mem, struct vchain *c, const struct des
 	return true;
 }
 
-static bool walk_chain(struct vqueue *q, struct vchain *c)
+/* walk_chain() - NULL, or what is wrong with it */
+static const char *walk_chain(struct vqueue *q, struct vchain *c)
 {
 	struct walk w = {.table = q->desc, .n = q->size};
 	unsigned i = c->head;
@@ -180,25 +184,28 @@ static bool walk_chain(struct vqueue *q, struct vchain *c)
 	for (;;) {
 		struct desc d;
 
-		if (i >= w.n || w.steps++ >= w.n)
-			return false;
+		if (i >= w.n)
+			return "a descriptor's number is out of range";
+		if (w.steps++ >= w.n)
+			return "a chain of descriptors that is a loop";
 		gmem_copy_in(&d, w.table + (size_t)i * sizeof(d), sizeof(d));
 		if (d.flags & DESC_INDIRECT) {
 			if (!enter_indirect(q, &w, &d))
-				return false;
+				return "an indirect table that is not allowed";
 			i = 0;
 			continue;
 		}
 		if (!add_spans(q->mem, c, &d))
-			return false;
+			return "a buffer that is empty, too large, out of order or not in memory";
 		if (!(d.flags & DESC_NEXT))
-			return true;
+			return NULL;
 		i = d.next;
 	}
 }
 
 enum vq_result vqueue_pop(struct vqueue *q, struct vchain *c)
 {
+	const char *why = far_ahead;
 	uint16_t slot;
 
 	if (q->broken)
@@ -211,19 +218,21 @@ enum vq_result vqueue_pop(struct vqueue *q, struct vchain *c)
 		if (q->avail_idx == q->next_avail)
 			return VQ_EMPTY;
 	}
+	why = "more chains in flight than descriptors";
 	if (q->in_flight >= q->size)
-		goto broken; /* more chains than descriptors */
+		goto broken;
 	slot = q->next_avail & (uint16_t)(q->size - 1);
 	c->head = __atomic_load_n(u16_at(q->avail, AT_RING + 2u * slot), __ATOMIC_RELAXED);
 	c->n_in = c->n_out = 0;
 	c->in_bytes = c->out_bytes = 0;
-	if (!walk_chain(q, c))
+	why = walk_chain(q, c);
+	if (why)
 		goto broken;
 	q->next_avail++;
 	q->in_flight++;
 	return VQ_CHAIN;
 broken:
-	vqueue_break(q);
+	vqueue_break(q, why);
 	return VQ_BROKEN;
 }
 
@@ -287,7 +296,7 @@ bool vqueue_want_kicks(struct vqueue *q, bool want)
 	else
 		__atomic_store_n(u16_at(q->used, AT_FLAGS), 0, __ATOMIC_SEQ_CST);
 	if (!avail_refresh(q, __ATOMIC_SEQ_CST)) {
-		vqueue_break(q);
+		vqueue_break(q, far_ahead);
 		return false;
 	}
 	return q->avail_idx != q->next_avail;

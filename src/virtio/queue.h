@@ -2,8 +2,9 @@
  *
  * Virtio 1.2, section 2.7. Everything a guest can write is read here once, copied, and checked;
  * nothing above sees a ring. Indirect tables are supported, EVENT_IDX too, packed rings are not.
- * A guest that breaks a rule gets VQ_BROKEN: the queue gives nothing more until it is reset, the
- * device says NEEDS_RESET. Never an abort, never a second read.
+ * A guest that breaks a rule gets VQ_BROKEN: the queue gives nothing more until it is set up anew.
+ * vhost-user has no way to say NEEDS_RESET, and Linux does not listen to it: the machine tells the
+ * user instead, and ends a guest that leaves the queue so. Never an abort, never a second read.
  *
  * What breaks a queue: avail.idx more than a queue ahead (or behind); more chains in flight than
  * entries; a head or next out of range; a loop, or more than VQUEUE_SIZE_MAX spans; a span of no
@@ -31,6 +32,7 @@ struct vqueue {
 	uint16_t signalled_used;
 	bool ready, broken, event_idx, indirect, signalled_valid;
 	uint64_t faults; /* rules broken by the guest since init */
+	const char *why; /* the rule that was broken last; static text, NULL: none yet */
 };
 
 /* One chain: device-readable spans first, then device-writable ones (the order virtio demands).
@@ -68,8 +70,8 @@ void vqueue_unpop(struct vqueue *q);
  * on a queue that was stopped or broke meanwhile.
  */
 void vqueue_push(struct vqueue *q, uint16_t head, uint32_t written);
-/* vqueue_break() - the device found the guest at fault: counts it, and the queue is VQ_BROKEN */
-void vqueue_break(struct vqueue *q);
+/* vqueue_break() - the guest is at fault: counts it, and the queue is VQ_BROKEN. @why: static text */
+void vqueue_break(struct vqueue *q, const char *why);
 /* vqueue_needs_signal() - must the driver be interrupted for what was pushed since the last call? */
 bool vqueue_needs_signal(struct vqueue *q);
 /* vqueue_want_kicks() - true: ask the driver to kick; returns true when chains came meanwhile

@@ -102,12 +102,18 @@ static void on_dev_signal(void *transport, unsigned index)
 		log_debug("%s: signal queue %u: errno %d", v->dev->ops->name, index, errno);
 }
 
-/* The protocol has no NEEDS_RESET: the queue stays silent until the driver starts anew. */
+/* The protocol has no NEEDS_RESET that would reach the guest: QEMU 7.2 knows no F_STATUS, has no use
+ * for a change of the configuration of these devices, and drops what comes by SET_VRING_ERR. So the
+ * queue stays silent until the driver starts anew, and our owner is told.
+ */
 static void on_dev_broken(void *transport, unsigned index)
 {
 	struct vhost_user *v = transport;
 
-	log_debug("%s: the guest broke queue %u", v->dev->ops->name, index);
+	log_debug("%s: the guest broke queue %u: %s", v->dev->ops->name, index,
+		v->dev->vq[index].why);
+	if (v->events.broken)
+		v->events.broken(v->events.ctx, index, v->dev->vq[index].why);
 }
 
 static void drop_kick(struct ring *r)

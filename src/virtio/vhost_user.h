@@ -26,6 +26,10 @@ struct vhost_user_events {
 	 */
 	void (*running)(void *ctx, bool up);
 	void *ctx;
+	/* broken() - the guest broke a rule on queue @index (@why: static text): it is silent until
+	 * the driver sets it up anew. May be NULL. Must not free.
+	 */
+	void (*broken)(void *ctx, unsigned index, const char *why);
 };
 
 /* vhost_user_new() - serve @dev (borrowed) on the connected stream socket @fd (taken, also on

@@ -153,7 +153,8 @@ void vsock_rx_run(struct vsock *v)
 				break;
 			have = true;
 			if (v->rx_chain.out_bytes < VSOCK_HDR_BYTES) {
-				virtio_dev_break(&v->dev, VSOCK_QUEUE_RX);
+				virtio_dev_break(&v->dev, VSOCK_QUEUE_RX,
+					"a receive buffer without room for a header");
 				break;
 			}
 		}

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import re
+import subprocess
 import time
 
 import pytest
@@ -66,6 +67,101 @@ print(len(kept), refused)
         assert time.monotonic() < end, f"{before} descriptors became {host_fds(rig, a)}"
         time.sleep(0.5)
     assert a.ok("echo fine") == "fine\n"
+
+
+# Guest root without its kernel's driver: the queues of a virtio PCI device, written by hand.
+PAYLOAD = """
+import ctypes, mmap, os, struct, sys, time
+want, mend = int(sys.argv[1]), sys.argv[2] == "mend"
+def text(path): return open(path).read().strip()
+top = "/sys/bus/pci/devices/"
+name = [d for d in os.listdir(top) if text(top + d + "/device") == hex(0x1040 + want)][0]
+pci = top + name
+if os.path.exists(pci + "/driver"):
+    open(pci + "/driver/unbind", "w").write(name)
+open(pci + "/enable", "w").write("1")
+conf = open(pci + "/config", "rb").read()
+at, caps = conf[0x34], {}
+while at:
+    if conf[at] == 9:
+        caps[conf[at + 3]] = (conf[at + 4], struct.unpack_from("<II", conf, at + 8), at)
+    at = conf[at + 1]
+def bar(kind):
+    number, (offset, length), _ = caps[kind]
+    fd = os.open(pci + "/resource%d" % number, os.O_RDWR | os.O_SYNC)
+    return mmap.mmap(fd, os.fstat(fd).st_size or 0x4000), offset
+cfg, base = bar(1)
+bell, bell_at = bar(2)
+step = struct.unpack_from("<I", conf, caps[2][2] + 16)[0]
+def put(form, at, value):
+    size = {"B": 1, "H": 2, "I": 4}[form]
+    cell = {1: ctypes.c_uint8, 2: ctypes.c_uint16, 4: ctypes.c_uint32}[size]
+    cell.from_buffer(cfg, base + at).value = value
+def get16(at): return ctypes.c_uint16.from_buffer(cfg, base + at).value
+def get32(at): return ctypes.c_uint32.from_buffer(cfg, base + at).value
+page = mmap.mmap(-1, 4 * 4096)
+ctypes.CDLL(None).mlockall(7)
+def phys(offset):
+    page[offset] = page[offset]
+    address = ctypes.addressof(ctypes.c_uint8.from_buffer(page, offset))
+    with open("/proc/self/pagemap", "rb") as f:
+        f.seek(address // 4096 * 8)
+        return (struct.unpack("<Q", f.read(8))[0] & (1 << 55) - 1) * 4096
+put("B", 20, 0)
+while ctypes.c_uint8.from_buffer(cfg, base + 20).value: pass
+put("B", 20, 1); put("B", 20, 3)
+put("I", 8, 1); put("I", 12, 1)   # VERSION_1
+put("B", 20, 11)
+count = get16(18)
+bells = {}
+for queue in range(count):
+    put("H", 22, queue)
+    if not get16(24): continue
+    put("H", 24, 8)
+    for field, part in ((32, 0), (40, 4096), (48, 8192)):
+        where = phys(part)
+        put("I", field, where & 0xffffffff); put("I", field + 4, where >> 32)
+    bells[queue] = get16(30)
+    put("H", 28, 1)
+put("B", 20, 15)
+struct.pack_into("<HH", page, 4096, 0, 9999)   # avail.idx: far ahead
+for queue, where in bells.items():
+    ctypes.c_uint16.from_buffer(bell, bell_at + where * step).value = queue
+time.sleep(1)
+print("rung", len(bells), flush=True)
+if not mend:
+    time.sleep(100)
+put("B", 20, 0)
+time.sleep(0.5)
+"""
+
+
+def broken(rig, name):
+    return [n for n in rig.json("inspect", "--json", name)["notes"] if "broke queue" in n]
+
+
+def test_vm05_a_broken_queue(rig, b, outside):
+    """A queue whose rules are broken: named and counted, nothing else suffers; it ends when it stays so."""
+    box = rig.create("box-queue").start()
+    rules = r"the guest broke queue \d of device fs: the index of the available ring is more than a queue ahead"
+    run = box.run("python3", "-c", PAYLOAD, "26", "mend", flags=("-u", "0", "-w", "/"), timeout=60)
+    assert run.code == 0 and run.text == "rung 2\n", run
+    assert not broken(rig, "box-queue"), "the driver reset it: it is not broken any more"
+    usage = rig.api("GET", "/v1/sandboxes/box-queue/usage")[1]
+    assert usage["host"]["peer_faults"] == 2, usage
+    child = rig.popen("exec", "-u", "0", "-w", "/", "box-queue", "--", "python3", "-c", PAYLOAD, "26", "stay", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert child.stdout.readline() == b"rung 2\n"
+    started = time.monotonic()
+    notes = broken(rig, "box-queue")
+    assert len(notes) == 1 and re.fullmatch(rules, notes[0]), notes
+    assert box.run("true", flags=("-w", "/"), timeout=10).code == 0, "streams do not depend on it"
+    assert rig.wait_status("box-queue", ("crashed",), 60) == "crashed"
+    assert 20 < time.monotonic() - started < 50
+    assert re.fullmatch(rules, rig.json("inspect", "--json", "box-queue")["reason"])
+    child.stdout.close()
+    child.wait(20)
+    assert box.run("true", timeout=90).code == 0, "it starts again"
+    box.remove()
 
 
 def test_vm19_a_flood_on_the_console(rig, a, b, outside):

@@ -191,6 +191,31 @@ static void test_exec(void **state)
 	assert_int_equal(js_int(js_get(js_get(v, "guest"), "processes"), 0), 3);
 }
 
+static const char *last_note(const char *path)
+{
+	const struct js *v, *notes;
+
+	assert_int_equal(rig_ask(rig, "GET", path, NULL, &v), 200);
+	notes = js_get(v, "notes");
+	return js_len(notes) ? js_str(js_at(notes, js_len(notes) - 1)) : "";
+}
+
+/* A queue that the guest broke is named for as long as it is. */
+static void test_inspect_names_what_is_broken(void **state)
+{
+	(void)state;
+	NEED_RIG();
+	rig_create(rig, "one");
+	rig_mode(rig, "troubled");
+	rig_start(rig, "one");
+	assert_string_equal(
+		last_note("/v1/sandboxes/one"), "the guest broke queue 1 of device fs: a loop");
+	rig_mode(rig, "");
+	rig_create(rig, "two");
+	rig_start(rig, "two");
+	assert_null(strstr(last_note("/v1/sandboxes/two"), "broke"));
+}
+
 static void test_start_faults(void **state)
 {
 	static const struct {
@@ -483,6 +508,7 @@ int main(void)
 		LIFE(test_names),
 		LIFE(test_absurd_sizes),
 		LIFE(test_exec),
+		LIFE(test_inspect_names_what_is_broken),
 		LIFE(test_start_faults),
 		LIFE(test_workspace_swapped_before_the_start),
 		LIFE(test_machine_killed),

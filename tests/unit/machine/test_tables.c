@@ -81,10 +81,11 @@ static uint32_t expected(const struct jail_table *t, const struct seccomp_data *
 		for (unsigned j = 0; j < JAIL_TESTS_MAX; j++)
 			holds &= (d->args[r->test[j].arg] & r->test[j].mask) == r->test[j].value;
 		if (holds)
-			return r->error == 0 ? SECCOMP_RET_ALLOW
-					     : SECCOMP_RET_ERRNO | (r->error == JAIL_PRETEND
-									? 0
-									: (uint32_t)r->error);
+			return r->error == 0
+				       ? SECCOMP_RET_ALLOW
+				       : SECCOMP_RET_ERRNO |
+						 (r->error == JAIL_PRETEND ? 0
+									   : (uint32_t)r->error);
 	}
 	return SECCOMP_RET_KILL_PROCESS;
 }

@@ -117,7 +117,7 @@ static void test_broken(void **state)
 	rg_attach(&g, &v.d, 0);
 	rg_queue_init(&g, &q, 8);
 	rg_start(&q, &v.d, 1);
-	virtio_dev_break(&v.d, 1);
+	virtio_dev_break(&v.d, 1, "a rule");
 	virtio_dev_kick(&v.d, 1);
 	virtio_dev_kick(&v.d, 1);
 	assert_int_equal(g.broken[1], 1); /* told once */

@@ -32,6 +32,8 @@ struct fix {
 	int kick[2], call[2]; /* eventfds */
 	bool closed, up;
 	enum vu_result why;
+	unsigned n_broken, broken_queue;
+	char broken_why[80];
 };
 
 static struct vchain chain;
@@ -96,6 +98,15 @@ static void on_running(void *ctx, bool up)
 	f->up = up;
 }
 
+static void on_broken(void *ctx, unsigned index, const char *why)
+{
+	struct fix *f = ctx;
+
+	f->n_broken++;
+	f->broken_queue = index;
+	(void)snprintf(f->broken_why, sizeof(f->broken_why), "%s", why);
+}
+
 static void connect_again(struct fix *f)
 {
 	int p[2];
@@ -106,8 +117,8 @@ static void connect_again(struct fix *f)
 	f->fe = p[1];
 	f->closed = false;
 	f->why = VU_OK;
-	f->u = vhost_user_new(
-		f->l, p[0], &f->e.dev, &(struct vhost_user_events){on_closed, on_running, f});
+	f->u = vhost_user_new(f->l, p[0], &f->e.dev,
+		&(struct vhost_user_events){on_closed, on_running, f, on_broken});
 	assert_non_null(f->u);
 }
 
@@ -794,9 +805,16 @@ static void test_guest_breaks_a_ring(void **state)
 	offer(f, 0);
 	assert_int_equal(f->e.chains, 0);
 	assert_int_equal(virtio_dev_faults(&f->e.dev), 1);
+	assert_int_equal(f->n_broken, 1);
+	assert_int_equal(f->broken_queue, 0);
+	assert_string_equal(f->broken_why, "a descriptor's number is out of range");
+	assert_int_equal(virtio_dev_broken(&f->e.dev), 1);
 	offer(f, 1);
 	assert_int_equal(f->e.chains, 1);
 	assert_false(f->closed);
+	assert_int_equal(f->n_broken, 1);
+	stop_ring(f, 0); /* as QEMU does when the driver resets the device */
+	assert_int_equal(virtio_dev_broken(&f->e.dev), 0);
 }
 
 /* free() within closed() is allowed. */
