@@ -75,6 +75,14 @@ static bool connection_has(const struct http_head *h, const char *token)
 	return false;
 }
 
+bool http_once(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (strcasecmp(known[i].name, name) == 0)
+			return known[i].rules & (ONCE | ONCE_ASKED);
+	return false;
+}
+
 bool http_trailer_ok(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
@@ -108,6 +116,18 @@ bool http_host_ok(const char *s, size_t len, bool need_port)
 	return i == len && port <= 65535;
 }
 
+/* same_authority() - Host and @n bytes of a target; a port that goes without saying may be left out */
+static bool same_authority(const char *host, const char *t, size_t n, const char *port)
+{
+	size_t len = strlen(host), plen = strlen(port);
+
+	if (len == n)
+		return strncasecmp(host, t, n) == 0;
+	if (len + plen == n)
+		return strncasecmp(host, t, len) == 0 && strncmp(t + len, port, plen) == 0;
+	return n + plen == len && strncasecmp(host, t, n) == 0 && strcmp(host + n, port) == 0;
+}
+
 /* judge_target() - which form, and does it agree with Host? NULL when it is right */
 static const char *judge_target(struct http_head *h, const char *host)
 {
@@ -118,7 +138,9 @@ static const char *judge_target(struct http_head *h, const char *host)
 		h->form = HTTP_AUTHORITY;
 		if (!http_host_ok(t, strlen(t), true))
 			return "malformed authority";
-		return host && strcasecmp(host, t) != 0 ? "Host and target differ" : NULL;
+		return host && !same_authority(host, t, strlen(t), strrchr(t, ':'))
+			       ? "Host and target differ"
+			       : NULL;
 	}
 	if (t[0] == '/') {
 		h->form = HTTP_ORIGIN;
@@ -138,13 +160,12 @@ static const char *judge_target(struct http_head *h, const char *host)
 	n = strcspn(rest, "/?");
 	if (!http_host_ok(rest, n, false))
 		return "malformed authority";
-	if (host && (strlen(host) != n || strncasecmp(host, rest, n) != 0))
+	if (host && !same_authority(host, rest, n, rest == t + 7 ? ":80" : ":443"))
 		return "Host and target differ";
 	return NULL;
 }
 
-/* judge_length() - the value of Content-Length; false when it is not a plain number */
-static bool judge_length(const char *s, uint64_t *ret)
+bool http_length(const char *s, uint64_t *ret)
 {
 	uint64_t v = 0;
 	size_t i;
@@ -171,7 +192,7 @@ static const char *judge_framing(struct http_head *h)
 		return "Transfer-Encoding in HTTP/1.0";
 	if (te && strcasecmp(te, "chunked") != 0)
 		return "unknown Transfer-Encoding";
-	if (cl && !judge_length(cl, &h->length))
+	if (cl && !http_length(cl, &h->length))
 		return "malformed Content-Length";
 	h->body = te ? HTTP_CHUNKED : cl && h->length > 0 ? HTTP_LENGTH : HTTP_NO_BODY;
 	return NULL;

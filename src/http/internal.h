@@ -85,6 +85,10 @@ enum http_event http_bad(struct http_parser *p, int status, const char *why);
 enum http_event http_judge(struct http_parser *p);
 /* http_trailer_ok() - may a field of that name stand in a trailer? */
 bool http_trailer_ok(const char *name);
+/* http_once() - must a field of that name not stand twice in a request? */
+bool http_once(const char *name);
+/* http_length() - the value of Content-Length; false when it is not a plain number */
+bool http_length(const char *s, uint64_t *ret) MUST_USE;
 /* http_host_ok() - host[:port]; with @need_port a port must be there */
 bool http_host_ok(const char *s, size_t len, bool need_port);
 #endif
