@@ -1,6 +1,7 @@
 #include "base/escape.h"
 #include "cli/box.h"
 #include "cli/report.h"
+#include "cli/touched.h"
 #include "cli/verb.h"
 #include <stdio.h>
 
@@ -70,6 +71,7 @@ static void print_text(const struct js *box)
 	print_list("Ports:", js_get(box, "ports"));
 	field("Plan:", box_str(box, "plan_hash"));
 	print_list("Notes:", js_get(box, "notes"));
+	touched_print(box);
 }
 
 int verb_inspect(int argc, char **argv)

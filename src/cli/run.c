@@ -9,6 +9,7 @@
 #include "cli/birth.h"
 #include "cli/join.h"
 #include "cli/report.h"
+#include "cli/touched.h"
 #include "cli/verb.h"
 #include <errno.h>
 #include <stdio.h>
@@ -102,6 +103,7 @@ static int run(struct run *r)
 		.quiet = r->a->quiet,
 		.args = r->a->args,
 		.n_args = r->a->n_args};
+	int64_t began = clock_real_ms();
 	int status;
 
 	if (prepare(r, &e) < 0)
@@ -112,6 +114,8 @@ static int run(struct run *r)
 	/* A new sandbox has its variables from its creation. */
 	j.env = r->is_new ? NULL : &r->a->env.list;
 	status = join_agent(&j);
+	if (!r->a->detached && !r->a->quiet)
+		touched_tell(&r->api, box_str(r->box, "name"), began);
 	return r->a->detached && status == CLI_OK ? tell(r) : status;
 }
 

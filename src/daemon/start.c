@@ -145,6 +145,7 @@ static int open_workspaces(struct starting *st, struct err *e)
 			.read_only = p->workspaces[i].read_only,
 			.is_file = p->workspaces[i].is_file,
 		};
+		machine_tail(p->workspaces[i].host, st->m.exports[i].tail);
 	}
 	return 0;
 }

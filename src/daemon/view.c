@@ -89,7 +89,11 @@ struct js *sandbox_view(struct sandbox *s, bool with_plan)
 	bad |= js_set_str(o, "user", p->user);
 	bad |= js_set(o, "ports", js_array());
 	bad |= view_notes(o, p, row.note, trouble);
-	if (with_plan)
+	if (with_plan) {
+		AUTO_FD dir = sandbox_dir(s, NULL);
+
 		bad |= js_set_copy(o, "plan", p->json);
+		bad |= view_touched(o, p, dir);
+	}
 	return bad ? NULL : TAKE(o);
 }

@@ -12,8 +12,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define PLAN_BYTES_MAX 4096
-
 /* ---- states: link.md has the meaning of each ---- */
 
 static const unsigned moves[] = {
@@ -57,7 +55,7 @@ static int read_plan(struct machine *m, struct err *e)
 	struct buf b;
 	int r;
 
-	buf_init(&b, PLAN_BYTES_MAX);
+	buf_init(&b, MACHINE_PLAN_BYTES);
 	r = io_read_fd(MACHINE_PLAN_FD, &b);
 	if (r == 0)
 		r = machine_plan_decode(b.data, b.len, &m->plan);

@@ -40,11 +40,22 @@ static int get_fd(struct wire_r *r)
 	X((p)->scratch_fd)                                                                         \
 	X((p)->console_fd)
 
+void machine_tail(const char *path, char dst[MACHINE_TAIL_MAX])
+{
+	size_t len = strlen(path), at = len > MACHINE_TAIL_MAX - 1 ? len - MACHINE_TAIL_MAX + 1 : 0;
+
+	/* Never a part of a component: it could look like another. */
+	if (at > 0 && path[at - 1] != '/')
+		at += strcspn(path + at, "/");
+	at += strspn(path + at, "/");
+	memcpy(dst, path + at, len - at + 1);
+}
+
 long machine_plan_encode(void *dst, size_t cap, const struct machine_plan *p)
 {
 	struct wire_w w = wire_writer(dst, cap);
 
-	if (p->n_exports > MACHINE_EXPORTS_MAX)
+	if (p->n_exports > MACHINE_EXPORTS_MAX || p->n_masks > MACHINE_MASKS_MAX)
 		return -ENOSPC;
 	wire_put_u32(&w, MAGIC);
 	wire_put_u32(&w, MACHINE_PLAN_VERSION);
@@ -65,7 +76,11 @@ long machine_plan_encode(void *dst, size_t cap, const struct machine_plan *p)
 		put_fd(&w, p->exports[i].fd);
 		wire_put_u32(&w, (p->exports[i].read_only ? FLAG_RO : 0) |
 					 (p->exports[i].is_file ? FLAG_FILE : 0));
+		wire_put_str(&w, p->exports[i].tail);
 	}
+	wire_put_u32(&w, (uint32_t)p->n_masks);
+	for (size_t i = 0; i < p->n_masks; i++)
+		wire_put_str(&w, p->masks[i]);
 	return w.bad ? -ENOSPC : (long)w.pos;
 }
 
@@ -125,7 +140,13 @@ int machine_plan_decode(const void *bytes, size_t len, struct machine_plan *ret_
 		x->is_file = flags & FLAG_FILE;
 		if (flags & ~(FLAG_RO | FLAG_FILE))
 			return -EBADMSG;
+		wire_get_strz(&r, x->tail, sizeof(x->tail));
 	}
+	n = wire_get_u32(&r);
+	if (r.bad || n > MACHINE_MASKS_MAX)
+		return -EBADMSG;
+	for (p.n_masks = 0; p.n_masks < n; p.n_masks++)
+		wire_get_strz(&r, p.masks[p.n_masks], MACHINE_MASK_MAX);
 	if (!wire_done(&r) || !plausible(&p))
 		return -EBADMSG;
 	*ret_p = p;

@@ -12,8 +12,12 @@
 #include <stdint.h>
 
 #define MACHINE_PLAN_FD	     3
-#define MACHINE_PLAN_VERSION 1
+#define MACHINE_PLAN_VERSION 2
+#define MACHINE_PLAN_BYTES   (64u << 10) /* no encoded plan is longer */
 #define MACHINE_EXPORTS_MAX  64
+#define MACHINE_TAIL_MAX     128
+#define MACHINE_MASKS_MAX    32
+#define MACHINE_MASK_MAX     256
 
 enum machine_engine { MACHINE_EMULATED = 1, MACHINE_KVM = 2 };
 
@@ -24,6 +28,8 @@ struct machine_export {
 	int fd;
 	bool read_only;
 	bool is_file;
+	/* Whole last components of its path on the host, as many as fit: for rules about names. */
+	char tail[MACHINE_TAIL_MAX];
 };
 
 struct machine_plan {
@@ -43,8 +49,13 @@ struct machine_plan {
 	uint32_t max_open_files; /* host descriptors of the file server */
 	struct machine_export exports[MACHINE_EXPORTS_MAX];
 	size_t n_exports;
+	/* Patterns (virtio/fs_pattern.h) of what no share shows the contents of. */
+	char masks[MACHINE_MASKS_MAX][MACHINE_MASK_MAX];
+	size_t n_masks;
 };
 
+/* machine_tail() - the last components of @path that fit */
+void machine_tail(const char *path, char dst[MACHINE_TAIL_MAX]);
 /* machine_plan_encode() - into @dst (@cap bytes); returns bytes or -ENOSPC */
 long machine_plan_encode(void *dst, size_t cap, const struct machine_plan *p) MUST_USE;
 /* machine_plan_decode() - -EBADMSG when malformed or of another version */

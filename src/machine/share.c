@@ -1,12 +1,15 @@
 #include "machine/share.h"
+#include "machine/touched.h"
 #include "virtio/vhost_user.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -21,6 +24,7 @@ struct share {
 	struct loop *main_loop, *loop;
 	struct virtio_dev *dev;
 	struct vhost_user *conn;
+	struct touched_log *touched;
 	int proc_fd, stop_fd, told_fd;
 	struct loop_fd *stop_src, *told_src;
 	pthread_t thread;
@@ -69,18 +73,40 @@ static uint32_t fds_for_files(uint32_t wanted)
 	return wanted < LEAST_FDS ? LEAST_FDS : wanted;
 }
 
+static_assert(FS_TAIL_MAX == MACHINE_TAIL_MAX, "copied whole");
+
+/* open_touched() - while there is a directory: what the guest changes of the host's concern */
+static int open_touched(struct share *s, int dir)
+{
+	AUTO_FD fd =
+		openat(dir, MACHINE_TOUCHED_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = touched_log_open(fd, &s->touched);
+	if (r == 0)
+		(void)TAKE_FD(fd);
+	return r;
+}
+
 static int make_server(struct share *s, const struct machine_plan *p)
 {
 	struct fs_config c = {.n_exports = p->n_exports,
 		.guest_uid = p->guest_uid,
 		.guest_gid = p->guest_gid,
 		.proc_fd = s->proc_fd,
-		.max_fds = fds_for_files(p->max_open_files)};
+		.max_fds = fds_for_files(p->max_open_files),
+		.changed = touched_log_changed,
+		.moved = touched_log_moved,
+		.changed_ctx = s->touched};
 
-	for (size_t i = 0; i < p->n_exports; i++)
+	for (size_t i = 0; i < p->n_exports; i++) {
 		c.exports[i] = (struct fs_export){.fd = p->exports[i].fd,
 			.read_only = p->exports[i].read_only,
 			.is_file = p->exports[i].is_file};
+		memcpy(c.exports[i].tail, p->exports[i].tail, sizeof(c.exports[i].tail));
+	}
 	return fs_dev_new(&c, s->loop, &s->dev);
 }
 
@@ -175,6 +201,8 @@ static int build(struct share *s, const struct machine_plan *p, int *ret_fd)
 	if (r == 0)
 		r = loop_add_fd(s->main_loop, s->told_fd, EPOLLIN, on_told, s, &s->told_src);
 	if (r == 0)
+		r = open_touched(s, p->dir_fd);
+	if (r == 0)
 		r = make_server(s, p);
 	if (r < 0)
 		return r;
@@ -250,6 +278,7 @@ void share_free(struct share *s)
 	}
 	vhost_user_free(s->conn);
 	fs_dev_free(s->dev);
+	touched_log_free(s->touched);
 	loop_del_fd(s->stop_src);
 	loop_del_fd(s->told_src);
 	loop_free(s->loop);

@@ -10,7 +10,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#define PLAN_BYTES_MAX 4096
 /* What the emulated engine needs beside the guest's memory: QEMU's heap, its translation buffer. */
 #define ENGINE_OVERHEAD (512ULL << 20)
 #define ENV_MAX		2
@@ -35,8 +34,8 @@ static int give(struct numbering *t, int fd)
 
 static int seal_plan(const struct machine_plan *p)
 {
-	uint8_t bytes[PLAN_BYTES_MAX];
-	long len = machine_plan_encode(bytes, sizeof(bytes), p);
+	AUTO_FREE uint8_t *bytes = malloc(MACHINE_PLAN_BYTES);
+	long len = bytes ? machine_plan_encode(bytes, MACHINE_PLAN_BYTES, p) : -ENOMEM;
 	AUTO_FD fd = -1;
 	int r;
 

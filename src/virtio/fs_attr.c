@@ -119,9 +119,14 @@ int fs_op_getattr(struct fs_req *r)
 
 static int set_mode(struct fs_server *s, struct fs_inode *i, int fd, uint32_t mode)
 {
+	int r;
+
 	if (i->type == S_IFLNK)
 		return -EOPNOTSUPP;
-	return fs_proc_chmod(s, fd, mode & 0777);
+	r = fs_proc_chmod(s, fd, mode & 0777);
+	if (r == 0 && mode & 0111 && i->type == S_IFREG)
+		fs_watch_inode(s, i, FS_EXECUTABLE);
+	return r;
 }
 
 static int set_size(struct fs_server *s, struct fs_inode *i, const struct fuse_setattr_in *in)
@@ -153,7 +158,10 @@ static int set_size(struct fs_server *s, struct fs_inode *i, const struct fuse_s
 			return r;
 		fd = own;
 	}
-	return ftruncate(fd, (off_t)in->size) < 0 ? -errno : 0;
+	if (ftruncate(fd, (off_t)in->size) < 0)
+		return -errno;
+	fs_watch_inode(s, i, FS_WRITTEN);
+	return 0;
 }
 
 static struct timespec one_time(

@@ -1,10 +1,12 @@
 /* fs_int.h - what the steps of the file server share; included by fs_*.c only
  *
  * fs_server.c dispatch, fs_inode.c objects and handles, fs_place.c the way to a descriptor,
- * fs_attr.c, fs_dir.c, fs_io.c, fs_name.c, fs_xattr.c, fs_lock.c one family of requests each.
+ * fs_attr.c, fs_dir.c, fs_io.c, fs_name.c, fs_xattr.c, fs_lock.c one family of requests each;
+ * fs_watch.c which changes are told of.
  */
 #ifndef VIRTIO_FS_INT_H
 #define VIRTIO_FS_INT_H
+#include "virtio/fs_pattern.h"
 #include "virtio/fs_server.h"
 #include <linux/fuse.h>
 #include <sys/stat.h>
@@ -52,6 +54,8 @@ struct fs_handle {
 	struct fs_handle *next; /* of the same object; also the free list */
 	int fd;
 	bool dir, writable;
+	bool linked; /* the file had further names when it was opened for writing */
+	int64_t tell_ms; /* when a write through it is told of next */
 };
 
 struct fs_lock {
@@ -109,6 +113,7 @@ struct fs_server {
 	void *done_ctx;
 
 	uint64_t requests, faults, moved_out, linked_writes;
+	struct fs_watch *watch; /* NULL: nobody is told */
 	struct fs_dirbuf dirbuf;
 	struct iovec iov[VQUEUE_SIZE_MAX];
 	_Alignas(8) uint8_t args[FS_ARGS_MAX];
@@ -203,6 +208,21 @@ void fs_entry_fill(struct fs_server *s, const struct fs_inode *i, const struct s
 int fs_writable(const struct fs_server *s, const struct fs_inode *i) MUST_USE;
 /* fs_write_ok() - the same for contents, by link count */
 int fs_write_ok(struct fs_server *s, const struct statx *st) MUST_USE;
+
+/* -- names that the host's tools obey: fs_watch.c. A change that was made is told of. */
+int fs_watch_init(struct fs_server *s) MUST_USE;
+void fs_watch_fini(struct fs_server *s);
+/* fs_trail_parts() - the path of @name in @i (NULL: of @i itself), last component first; what is
+ * above the share comes behind *ret_inside. 0: it has no path.
+ */
+size_t fs_trail_parts(const struct fs_server *s, const struct fs_inode *i, const char *name,
+	struct fs_part *part, size_t cap, size_t *ret_inside);
+void fs_watch_name(
+	struct fs_server *s, const struct fs_inode *dir, const char *name, unsigned change);
+void fs_watch_inode(struct fs_server *s, const struct fs_inode *i, unsigned change);
+void fs_watch_handle(struct fs_server *s, struct fs_handle *h); /* it was written through */
+void fs_watch_moved(struct fs_server *s, const struct fs_inode *from, const char *name,
+	const struct fs_inode *to, const char *newname, bool dir);
 
 /* -- locks: fs_lock.c */
 void fs_lock_drop_owner(struct fs_server *s, uint64_t nodeid, uint64_t owner);

@@ -89,6 +89,9 @@ int fs_op_open(struct fs_req *r)
 	if (e < 0)
 		return e;
 	(void)TAKE_FD(fd);
+	h->linked = st.stx_nlink > 1;
+	if (flags & O_TRUNC)
+		fs_watch_handle(s, h);
 	out.fh = h->fh;
 	out.open_flags = may_keep(i, &st) && !(flags & O_TRUNC) ? FOPEN_KEEP_CACHE : 0;
 	fs_reply(r, &out, sizeof(out));
@@ -146,6 +149,7 @@ int fs_op_write(struct fs_req *r)
 	put = pwritev2(h->fd, r->s->iov, (int)n, (off_t)in->offset, flags);
 	if (put < 0)
 		return -errno;
+	fs_watch_handle(r->s, h);
 	out.size = (uint32_t)put;
 	fs_reply(r, &out, sizeof(out));
 	return 0;
@@ -209,8 +213,10 @@ int fs_op_fallocate(struct fs_req *r)
 	default:
 		return -EOPNOTSUPP;
 	}
-	return fallocate(h->fd, (int)in->mode, (off_t)in->offset, (off_t)in->length) < 0 ? -errno
-											 : 0;
+	if (fallocate(h->fd, (int)in->mode, (off_t)in->offset, (off_t)in->length) < 0)
+		return -errno;
+	fs_watch_handle(r->s, h);
+	return 0;
 }
 
 int fs_op_lseek(struct fs_req *r)
@@ -255,6 +261,7 @@ int fs_op_copy_file_range(struct fs_req *r)
 		in->len < COPY_MAX ? (size_t)in->len : COPY_MAX, 0);
 	if (n < 0)
 		return -errno;
+	fs_watch_handle(r->s, to);
 	out.size = (uint32_t)n;
 	fs_reply(r, &out, sizeof(out));
 	return 0;
@@ -280,6 +287,9 @@ static int reply_created(
 		return e;
 	}
 	*fd = -1;
+	h->linked = st->stx_nlink > 1;
+	if (flags & O_TRUNC)
+		fs_watch_handle(r->s, h);
 	fs_entry_fill(r->s, i, st, &out.entry);
 	out.open.fh = h->fh;
 	fs_reply(r, &out, sizeof(out));
@@ -346,6 +356,7 @@ int fs_op_create(struct fs_req *r)
 		if (e == 0 && (st.stx_mode & 07777) != (in->mode & 0777)) {
 			e = fchmod(fd, in->mode & 0777) < 0 ? -errno : fs_stat_fd(fd, &st);
 		}
+		fs_watch_name(s, dir, name, FS_CREATED);
 	}
 	if (fd < 0)
 		return fd;

@@ -70,6 +70,7 @@ int fs_op_mknod(struct fs_req *r)
 	AUTO_FD fd = fs_open_at(r->s, dirfd, name, O_WRONLY | O_CREAT | O_EXCL, in->mode & 0777);
 	if (fd < 0)
 		return fd;
+	fs_watch_name(r->s, dir, name, FS_CREATED);
 	if (fchmod(fd, in->mode & 0777) < 0)
 		return -errno;
 	return reply_entry(r, dir, dirfd, name);
@@ -124,6 +125,7 @@ int fs_op_symlink(struct fs_req *r)
 	/* The target is text that only the guest's kernel ever follows on the guest's behalf. */
 	if (symlinkat(target, dirfd, name) < 0)
 		return -errno;
+	fs_watch_name(r->s, dir, name, FS_CREATED);
 	return reply_entry(r, dir, dirfd, name);
 }
 
@@ -184,7 +186,12 @@ int fs_op_link(struct fs_req *r)
 	} else {
 		e = -ESTALE;
 	}
-	return e < 0 ? e : reply_entry(r, dir, dir->fd, name);
+	if (e < 0)
+		return e;
+	fs_watch_inode(
+		s, i, FS_LINKED); /* what is written through the new name is in the old, too */
+	fs_watch_name(s, dir, name, FS_LINKED);
+	return reply_entry(r, dir, dir->fd, name);
 }
 
 /* The object that @name is now, if the guest knows it by just this name. */
@@ -230,21 +237,22 @@ int fs_op_rmdir(struct fs_req *r)
 	return remove_name(r, AT_REMOVEDIR);
 }
 
-/* @name in @dir is what was renamed: let the object, if it is known, go with it. */
-static void follow(struct fs_server *s, struct fs_inode *dir, int dirfd, const char *name)
+/* @name in @dir is what was renamed: let the object, if it is known, go with it. True: a directory. */
+static bool follow(struct fs_server *s, struct fs_inode *dir, int dirfd, const char *name)
 {
 	struct fs_inode *i;
 	struct statx st;
 
 	if (fs_stat_at(s, dir->export, dirfd, name, &st) < 0)
-		return;
+		return false;
 	i = fs_inode_find(s, dir->export, &st);
 	if (!i || !fs_inode_is(i, &st))
-		return;
+		return S_ISDIR(st.stx_mode);
 	if (fs_inode_place(s, i, dir, name) < 0) /* no memory: it must be looked up again */
 		fs_inode_unplace(s, i);
 	else
 		i->checked_ms = s->now_ms;
+	return S_ISDIR(st.stx_mode);
 }
 
 static int rename_to(struct fs_req *r, uint64_t newdir, unsigned flags)
@@ -274,9 +282,9 @@ static int rename_to(struct fs_req *r, uint64_t newdir, unsigned flags)
 		return -errno;
 	if (over && known(s, to, to_fd, newname) != over)
 		fs_inode_unplace(s, over);
-	follow(s, to, to_fd, newname);
+	fs_watch_moved(s, from, name, to, newname, follow(s, to, to_fd, newname));
 	if (flags & RENAME_EXCHANGE)
-		follow(s, from, from_fd, name);
+		fs_watch_moved(s, to, newname, from, name, follow(s, from, from_fd, name));
 	return 0;
 }
 

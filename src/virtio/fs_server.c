@@ -311,7 +311,9 @@ int fs_server_new(const struct fs_config *c, struct fs_server **ret_server)
 		s->cfg.max_inodes = INODES_DEFAULT;
 	for (unsigned k = 0; k < FS_LOCKS_MAX; k++)
 		s->locks[k].fd = -1;
-	r = fs_table_init(s);
+	r = fs_watch_init(s);
+	if (r == 0)
+		r = fs_table_init(s);
 	if (r < 0) {
 		fs_server_free(s);
 		return r;
@@ -326,6 +328,7 @@ void fs_server_free(struct fs_server *s)
 		return;
 	fs_lock_clear(s);
 	fs_table_fini(s);
+	fs_watch_fini(s);
 	free(s);
 }
 

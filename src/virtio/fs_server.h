@@ -29,9 +29,11 @@
  */
 #ifndef VIRTIO_FS_SERVER_H
 #define VIRTIO_FS_SERVER_H
+#include "virtio/fs_watch.h"
 #include "virtio/queue.h"
 
 #define FS_EXPORTS_MAX 64
+#define FS_TAIL_MAX    128
 #define FS_TRUST_MS    1000
 #define FS_CACHE_MS    1000
 #define FS_MAX_WRITE   (1u << 20) /* bytes of one READ or WRITE */
@@ -42,6 +44,8 @@ struct fs_export {
 	int fd; /* O_PATH, borrowed; must stay open */
 	bool read_only;
 	bool is_file;
+	char tail
+		[FS_TAIL_MAX]; /* last components of its path on the host, for rules that need them */
 };
 
 struct fs_config {
@@ -54,6 +58,10 @@ struct fs_config {
 	uint32_t max_fds;
 	uint32_t max_inodes; /* objects the guest may hold; about 200 bytes each; 0: 1,500,000 */
 	bool deny_linked_writes; /* EPERM for writing to a file that has more than one link */
+	/* changes to names that the host's tools obey; called while a request is served. NULL: not told */
+	fs_changed_fn changed;
+	fs_moved_fn moved;
+	void *changed_ctx;
 };
 
 struct fs_stats {

@@ -26,14 +26,16 @@ static struct machine_plan sample(void)
 	(void)snprintf(p.id, sizeof(p.id), "%s", "0123456789abcdef0123456789abcdef");
 	(void)snprintf(p.qemu, sizeof(p.qemu), "%s", "/usr/bin/qemu");
 	p.exports[0] = (struct machine_export){.fd = 11, .read_only = true};
-	p.exports[1] = (struct machine_export){.fd = 12, .is_file = true};
+	p.exports[1] = (struct machine_export){.fd = 12, .is_file = true, .tail = "a/b"};
+	memcpy(p.masks[0], ".env", 5);
+	p.n_masks = 1;
 	return p;
 }
 
 static void test_round_trip(void **state)
 {
 	struct machine_plan p = sample(), q;
-	uint8_t bytes[4096];
+	static uint8_t bytes[MACHINE_PLAN_BYTES];
 	long n;
 
 	(void)state;
@@ -49,12 +51,15 @@ static void test_round_trip(void **state)
 	assert_true(q.exports[0].read_only && !q.exports[0].is_file);
 	assert_true(!q.exports[1].read_only && q.exports[1].is_file);
 	assert_int_equal(q.exports[1].fd, 12);
+	assert_string_equal(q.exports[1].tail, "a/b");
+	assert_int_equal(q.n_masks, 1);
+	assert_string_equal(q.masks[0], ".env");
 }
 
 static void test_full_table(void **state)
 {
 	struct machine_plan p = sample(), q;
-	uint8_t bytes[4096];
+	static uint8_t bytes[MACHINE_PLAN_BYTES];
 	long n;
 
 	(void)state;
@@ -89,7 +94,7 @@ static void test_too_short_or_long(void **state)
 
 static void refused(const struct machine_plan *p)
 {
-	uint8_t bytes[4096];
+	static uint8_t bytes[MACHINE_PLAN_BYTES];
 	struct machine_plan q = {.cpus = 77};
 	long n = machine_plan_encode(bytes, sizeof(bytes), p);
 
