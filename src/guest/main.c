@@ -12,6 +12,7 @@
 #include "guest/root.h"
 #include "guest/server.h"
 #include "guest/setup.h"
+#include "guest/sys.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vm_sockets.h>
@@ -126,6 +127,7 @@ static int apply(void *ctx, const struct agent_setup *m, void (*step)(void *, co
 	/* Names are refused at once rather than waited for; a sandbox works without, too. */
 	if (r == 0 && forward_start(g->loop) < 0)
 		log_warn("no answers to name look-ups");
+	(void)sys_cpus_on("/sys/devices/system/cpu");
 	return r;
 }
 

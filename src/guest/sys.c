@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#define CPUS_MAX 512
+
 static bool is_below(const char *path, const char *top)
 {
 	size_t n = strlen(top);
@@ -77,4 +79,23 @@ int sys_loopback_up(struct err *e)
 	if (ioctl(fd, SIOCSIFFLAGS, &req) < 0)
 		return err_sys(e, -errno, "bring up the loopback interface");
 	return 0;
+}
+
+unsigned sys_cpus_on(const char *dir)
+{
+	unsigned on = 0;
+
+	/* The first one has no switch, and is on. */
+	for (unsigned i = 1; i < CPUS_MAX; i++) {
+		char path[PATH_MAX];
+		AUTO_FD fd = -1;
+
+		if (snprintf(path, sizeof(path), "%s/cpu%u/online", dir, i) >= (int)sizeof(path))
+			break;
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+		if (fd < 0)
+			break;
+		on += write(fd, "1", 1) == 1;
+	}
+	return on;
 }

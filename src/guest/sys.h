@@ -18,6 +18,10 @@ int sys_write_file(const char *path, const char *text, mode_t mode) MUST_USE;
 /* sys_mount() - mount(2) with a sentence for its failure */
 int sys_mount(const char *what, const char *where, const char *type, unsigned long flags,
 	const char *options, struct err *e) MUST_USE;
+/* sys_cpus_on() - switch on the processors that the kernel left off (see KERNEL_CMDLINE); @dir is
+ * /sys/devices/system/cpu. How many were; one that does not come is left.
+ */
+unsigned sys_cpus_on(const char *dir);
 /* sys_loopback_up() - the only network there is; 127.0.0.1 and ::1 come with it */
 int sys_loopback_up(struct err *e) MUST_USE;
 #endif
