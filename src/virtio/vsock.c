@@ -297,6 +297,7 @@ static void on_reset(struct virtio_dev *d)
 			vsock_move(s, VSOCK_DEAD);
 	}
 	v->n_resets = 0;
+	v->untold = 0;
 	vsock_leave(v, outermost);
 }
 
@@ -335,6 +336,7 @@ void vsock_free(struct vsock *v)
 	vsock_leave(v, true);
 	loop_del_timer(v->sweep);
 	loop_del_timer(v->again);
+	loop_del_timer(v->tell);
 	free(v);
 }
 

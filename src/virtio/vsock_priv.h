@@ -92,7 +92,8 @@ struct vsock {
 	uint32_t pool_used, next_port;
 	struct vsock_reset reset[VSOCK_RESETS]; /* used round and round */
 	unsigned reset_at, n_resets;
-	struct loop_timer *sweep, *again;
+	struct loop_timer *sweep, *again, *tell;
+	unsigned untold; /* packets of the guest that are done with, which it was not told yet */
 	bool busy; /* between vsock_enter() and vsock_leave() */
 	struct vsock_stats stats;
 	struct vchain tx_chain, rx_chain; /* at hand */

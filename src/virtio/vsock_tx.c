@@ -1,5 +1,9 @@
 /* Packets from the guest: the header is copied once and judged; then the stream does its part. */
 #include "virtio/vsock_priv.h"
+#include "base/clock.h"
+
+#define TELL_MS	   20
+#define TELL_SHARE 4 /* of the ring: so much of it is never kept back */
 
 struct packet {
 	struct virtio_vsock_hdr h; /* our copy; little-endian is the host's order */
@@ -121,6 +125,37 @@ static void on_packet(struct vsock *v, const struct vchain *c)
 		reset_back(v, &p); /* may be in flight since before we reset it: no fault */
 }
 
+static void tell(struct vsock *v)
+{
+	loop_del_timer(v->tell);
+	v->tell = NULL;
+	v->untold = 0;
+	virtio_dev_signal(&v->dev, VSOCK_QUEUE_TX);
+}
+
+static void on_tell(void *ctx)
+{
+	struct vsock *v = ctx;
+	bool outermost = vsock_enter(v);
+
+	v->tell = NULL; /* the loop has it */
+	tell(v);
+	vsock_leave(v, outermost);
+}
+
+/* used() - @n packets of the guest are done with. It has to hear of that only before its ring is
+ * full: an interrupt for each would have two of its workers run in the way of the command.
+ */
+static void used(struct vsock *v, unsigned n)
+{
+	v->untold += n;
+	if (v->untold >= v->dev.vq[VSOCK_QUEUE_TX].size / TELL_SHARE)
+		tell(v);
+	else if (!v->tell &&
+		 loop_add_timer(v->loop, clock_ms() + TELL_MS, on_tell, v, &v->tell) < 0)
+		tell(v);
+}
+
 void vsock_tx_run(struct vsock *v)
 {
 	unsigned n = 0;
@@ -139,5 +174,5 @@ void vsock_tx_run(struct vsock *v)
 	if (n == VSOCK_BUDGET)
 		vsock_later(v);
 	if (n > 0)
-		virtio_dev_signal(&v->dev, VSOCK_QUEUE_TX);
+		used(v, n);
 }
