@@ -1,5 +1,6 @@
 #include "daemon/disk.h"
 #include "daemon/child.h"
+#include "base/cachedir.h"
 #include "base/clock.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +9,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#define MKFS_MS 60000
+#define MKFS_MS	       60000
+#define TEMPLATES_KEPT 8 /* one for each size in use; some megabytes each */
 
 /* One template at a time is made; the others wait for it. */
 static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
@@ -24,8 +26,9 @@ static int make_template(const char *path, uint64_t bytes, struct err *e)
 	AUTO_FD fd = -1;
 	int r = 0;
 
-	if (snprintf(tmp, sizeof(tmp), "%s.%d.tmp", path, (int)getpid()) >= (int)sizeof(tmp))
-		return err_sys(e, -ENAMETOOLONG, "make a scratch disk");
+	r = cachedir_tmp(tmp, path);
+	if (r < 0)
+		return err_sys(e, r, "make a scratch disk");
 	fd = open(tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_sys(e, -errno, "make '%s'", tmp);
@@ -61,6 +64,7 @@ static int open_template(struct daemon *d, uint64_t bytes, struct err *e)
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || fstat(fd, &st) < 0 || (uint64_t)st.st_size != bytes) {
 		own_close_fd(&fd);
+		cachedir_prune(dir, NULL, TEMPLATES_KEPT - 1);
 		r = make_template(path, bytes, e);
 		if (r == 0)
 			fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

@@ -1,18 +1,21 @@
 #include "image/initrd.h"
 #include "image/internal.h"
+#include "base/cachedir.h"
 #include "base/io.h"
 #include "base/paths.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
-#include <time.h>
 
-#define NEWC_HEAD	    110
-#define INITRD_KEEP_SECONDS (7 * 24 * 3600)
+#define NEWC_HEAD    110
+#define INITRDS_KEPT 4 /* those used last; each is some megabytes, and made in 20 ms */
+
+/* Starts of one daemon run side by side; one assembles, the others find it made. */
+static pthread_mutex_t assembling = PTHREAD_MUTEX_INITIALIZER;
 
 void cpio_init(struct cpio *c, struct buf *out)
 {
@@ -131,8 +134,9 @@ static int assemble(const struct image *img, int agent_fd, const char *path, str
 	r = agent_archive(agent_fd, &agent, e);
 	if (r < 0)
 		return r;
-	if (snprintf(tmp, sizeof(tmp), "%s.%d.tmp", path, (int)getpid()) >= (int)sizeof(tmp))
-		return err_sys(e, -ENAMETOOLONG, "write '%s'", path);
+	r = cachedir_tmp(tmp, path);
+	if (r < 0)
+		return err_sys(e, r, "write '%s'", path);
 	AUTO_FD modules = image_open_modules(img, e);
 	if (modules < 0)
 		return TAKE_FD(modules);
@@ -149,23 +153,6 @@ static int assemble(const struct image *img, int agent_fd, const char *path, str
 		return err_sys(e, r, "write '%s'", path);
 	}
 	return 0;
-}
-
-/* What agents of earlier builds left: nobody opens these by name again. */
-static void drop_older(const char *dir, const char *keep)
-{
-	time_t limit = time(NULL) - INITRD_KEEP_SECONDS;
-	DIR *d = opendir(dir);
-	struct dirent *entry;
-	struct stat st;
-
-	while (d && (entry = readdir(d)))
-		if (strcmp(entry->d_name, keep) != 0 &&
-			fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-			S_ISREG(st.st_mode) && st.st_mtime < limit)
-			(void)unlinkat(dirfd(d), entry->d_name, 0);
-	if (d)
-		(void)closedir(d);
 }
 
 static uint64_t newc_size(const char *name, uint64_t len)
@@ -198,16 +185,20 @@ int image_initrd(const struct image_store *s, const struct image *img, const cha
 	r = paths_mkdir(dir, e);
 	if (r < 0)
 		return r;
+	(void)pthread_mutex_lock(&assembling);
 	if (stat(path, &have) < 0 ||
 		(uint64_t)have.st_size != initrd_size(img, (uint64_t)st.st_size)) {
 		r = assemble(img, agent_fd, path, e);
-		if (r < 0)
-			return r;
-		drop_older(dir, strrchr(path, '/') + 1);
+		if (r == 0)
+			cachedir_prune(dir, strrchr(path, '/') + 1, INITRDS_KEPT - 1);
 	}
+	(void)pthread_mutex_unlock(&assembling);
+	if (r < 0)
+		return r;
 	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return err_sys(e, -errno, "open '%s'", path);
+	(void)futimens(fd, NULL); /* it was used: others are older */
 	if (ret_path)
 		memcpy(ret_path, path, strlen(path) + 1);
 	return TAKE_FD(fd);

@@ -1,7 +1,7 @@
 /* initrd.h - the guest's first file system: the image's modules plus /init = sbx-guest
  *
  * Two cpio (newc) archives in a row, which is one initramfs to the kernel. Assembled on first use
- * per (image, agent) and kept in <cache>/initrd/; replaced by rename, so that a reader sees a whole
+ * per (image, agent) and kept in <cache>/initrd/, the few used last; replaced by rename, so that a reader sees a whole
  * one or none. Layout that sbx-guest finds as PID 1: /init, /dev/console, /modules/order (one file
  * name per line, load in that order with finit_module), the .ko files beside it, /modules/later (the same
  * form, for modules that are loaded only when needed).

@@ -146,6 +146,37 @@ static void test_new_agent(void **state)
 	assert_non_null(memmem(b.data, b.len, "ELF-agent-two!", 14));
 }
 
+/* test_pruned() - agents of earlier builds go; what was used a moment ago stays */
+static void test_pruned(void **state)
+{
+	const struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+	char path[PATH_MAX], used[PATH_MAX], dir[PATH_MAX];
+	struct err e = {0};
+	unsigned n = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 6; i++) {
+		char text[24];
+
+		(void)snprintf(text, sizeof(text), "\177ELF-build-%u%*s", i, (int)i, "");
+		fake_write(fake_cache, "agent", text, strlen(text));
+		AUTO_FD fd = image_initrd(&store, &image, agent, i == 0 ? used : path, &e);
+		assert_true(fd >= 0);
+		if (i > 0)
+			assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+	}
+	assert_int_equal(access(used, F_OK), 0);
+	assert_int_equal(access(path, F_OK), 0);
+	(void)snprintf(dir, sizeof(dir), "%s", path);
+	*strrchr(dir, '/') = '\0';
+	DIR *d = opendir(dir);
+	assert_non_null(d);
+	for (const struct dirent *entry; (entry = readdir(d));)
+		n += entry->d_name[0] != '.';
+	closedir(d);
+	assert_int_equal(n, 4);
+}
+
 static void test_refused(void **state)
 {
 	unsigned fds = open_fds();
@@ -169,6 +200,7 @@ int main(void)
 		cmocka_unit_test(test_cpio_limits),
 		cmocka_unit_test(test_assembled),
 		cmocka_unit_test(test_new_agent),
+		cmocka_unit_test(test_pruned),
 		cmocka_unit_test(test_refused),
 	};
 
