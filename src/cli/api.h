@@ -9,9 +9,10 @@
 #include "http/client.h"
 #include "json/json.h"
 
-#define API_VERSION    1
-#define API_CALL_MS    10000
-#define API_START_MS   75000 /* a start has 60 s on the daemon's side */
+#define API_VERSION 1
+#define API_CALL_MS 10000
+#define API_START_MS                                                                               \
+	120000 /* what the daemon gives a start, kit's files and a failure's end included */
 #define API_REMOVE_MS  60000
 #define API_TARGET_MAX 256
 

@@ -13,7 +13,7 @@
 
 #define SANDBOX_REPLIES	 16 /* questions to one machine at a time */
 #define SANDBOX_START_MS 60000
-#define SANDBOX_BUSY_MS	 70000 /* longer than any operation: waiting ends by itself */
+#define SANDBOX_BUSY_MS	 120000 /* longer than any operation: waiting ends by itself */
 
 /* A question on the link and where its answer goes. */
 struct link_question {

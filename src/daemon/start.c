@@ -10,6 +10,7 @@
 #include "daemon/child.h"
 #include "image/initrd.h"
 #include "machine/spawn.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -26,9 +27,14 @@
 
 #define CONNECT_MS	   10000
 #define WORDS_MS	   500
-#define PUT_MS		   60000
+#define PUT_MS		   15000 /* more than the start, for the kit's files */
 #define AGAIN_MS	   15000 /* what a second try must have left */
+#define BOOT_TRIES	   5 /* boot streams of one guest */
 #define MACHINE_OPEN_FILES 65536
+
+/* Whoever waits for a start waits longer than it can take, with the ends before and after it. */
+static_assert(SANDBOX_BUSY_MS > SANDBOX_START_MS + PUT_MS + 2 * (WATCH_GIVE_UP_MS + 2000),
+	"a start may outlast those who wait for it");
 
 struct starting {
 	struct sandbox *s;
@@ -239,19 +245,22 @@ static int gone_or_told(struct sandbox *s, struct err *e)
 		why[0] ? ESC(why) : "the machine ended while it started");
 }
 
-/* its_own_words() - the boot stream broke: when the machine ended, it says why a moment later */
-static int its_own_words(struct sandbox *s, int r, struct err *e)
+/* has_ended() - the boot stream broke: when the machine ended, it says why a moment later, in @e.
+ * False: the guest may begin anew, and is listened to.
+ */
+static bool has_ended(struct sandbox *s, struct err *e)
 {
 	int64_t deadline = clock_ms() + WORDS_MS;
 	struct err told = {0};
 
 	(void)pthread_mutex_lock(&s->lock);
-	while (gone_or_told(s, &told) == 0 && sandbox_wait(s, deadline) == 0)
+	s->want_boot = true;
+	while (gone_or_told(s, &told) == 0 && s->boot_fd < 0 && sandbox_wait(s, deadline) == 0)
 		;
 	(void)pthread_mutex_unlock(&s->lock);
 	if (told.code != ERR_NONE)
 		*e = told;
-	return r;
+	return told.code != ERR_NONE;
 }
 
 static int wanted(struct sandbox *s, struct err *e)
@@ -326,7 +335,7 @@ static int put_tar(struct starting *st, const char *name, const char *dest, stru
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : err_sys(e, -errno, "open '%s'", name);
-	return agent_put_file(st->s, fd, dest, p->uid, p->gid, clock_ms() + PUT_MS, e);
+	return agent_put_file(st->s, fd, dest, p->uid, p->gid, st->deadline + PUT_MS, e);
 }
 
 /* provision() - the kit's files, once in the life of the scratch disk */
@@ -367,10 +376,32 @@ static void console_tail(int dir, char dst[240])
 		(void)escape_text(dst, 240, raw, (size_t)n);
 }
 
+/* boot() - until READY. A stream that ends before is begun anew by the guest (agent.md). */
+static int boot(struct starting *st, struct err *e)
+{
+	for (unsigned tries = 1;; tries++) {
+		struct err broken = {0};
+		int fd = wait_boot(st, e), r;
+
+		if (fd < 0)
+			return fd;
+		st->came_up = true;
+		r = boot_guest(st->s, fd, st->deadline, st->step, st->ctx, &broken);
+		if (r >= 0)
+			return r;
+		if ((r != -ECONNRESET && r != -EPIPE) || has_ended(st->s, &broken) ||
+			tries == BOOT_TRIES) {
+			*e = broken;
+			return r;
+		}
+		log_debug("sandbox %s: its boot stream ended early", st->s->name);
+	}
+}
+
 static int run(struct starting *st, struct err *e)
 {
 	struct sandbox *s = st->s;
-	int fd, r = spawn(st, e);
+	int r = spawn(st, e);
 
 	if (r == 0)
 		r = connect_link(st, e);
@@ -378,13 +409,7 @@ static int run(struct starting *st, struct err *e)
 		return r;
 	say(st, "booting");
 	st->booting = true;
-	fd = wait_boot(st, e);
-	if (fd < 0)
-		return fd;
-	st->came_up = true;
-	r = boot_guest(s, fd, st->deadline, st->step, st->ctx, e);
-	if (r == -ECONNRESET)
-		r = its_own_words(s, r, e);
+	r = boot(st, e);
 	if (r == 0)
 		r = provision(st, e);
 	if (r == 0)

@@ -91,3 +91,36 @@ def test_the_last_line_and_the_status(capsys):
     assert out[-1] == "3 passed, 0 failed, 1 skipped" and "skipped: a: b" in out
     assert check.report([step(2, failed=[("a", "b")])], 1) == 1
     assert check.report([step(0, skipped=[("a", "b")])], 1) == 1  # nothing ran
+
+
+def test_image_is_asked_for_once(tmp_path, monkeypatch):
+    """A second run finds the image without building; another recipe, or an image that is gone, builds."""
+    asked = []
+
+    class Run:
+        def __init__(self):
+            self.log = open(tmp_path / "log", "wb")
+
+        def sh(self, *_argv, **_more):
+            asked.append(1)
+            (tmp_path / "images/names").mkdir(parents=True, exist_ok=True)
+            (tmp_path / "images/aa").mkdir(exist_ok=True)
+            (tmp_path / "images/aa/meta.json").write_text("{}")
+            (tmp_path / "images/names/default").write_text("aa\n")
+            return 0
+
+    recipe = tmp_path / "root"
+    (recipe / "scripts").mkdir(parents=True)
+    (recipe / "scripts/image-build").write_text("one")
+    monkeypatch.setattr(check, "ROOT", recipe)
+    monkeypatch.setenv("SBX_CACHE_DIR", str(tmp_path))
+    for expected in (1, 1):
+        assert check.image_step(Run()).passed == 1
+        assert len(asked) == expected
+    (recipe / "scripts/image-build").write_text("two")
+    assert check.image_step(Run()).passed == 1
+    assert len(asked) == 2
+    (tmp_path / "images/aa/meta.json").unlink()
+    check.image_step(Run())
+    check.image_step(Run())
+    assert len(asked) == 3

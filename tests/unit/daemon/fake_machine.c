@@ -24,7 +24,8 @@
 static struct machine_plan plan;
 static char mode[32]; /* "" normal, "no-link", "no-boot", "boot-error", "die-in-boot",
 		       * "boot-garbage", "deaf" (ignores SHUTDOWN, STOP and KILL),
-		       * "hangs-once", "hangs" (ends before the guest was heard of) */
+		       * "hangs-once", "hangs" (ends before the guest was heard of),
+		       * "boot-cut" (the first boot stream ends early), "boot-cuts" (each does) */
 static enum link_state now = LINK_RUNNING;
 static int peer = -1;
 
@@ -236,7 +237,8 @@ static void on_request(int fd)
 		end(LINK_STOPPED, "the guest powered off");
 }
 
-static void boot(void)
+/* boot() - false: the stream was cut, as when the guest's agent began anew */
+static bool boot(void)
 {
 	struct agent_hello hello = {.version = 1, .kernel = "fake"};
 	struct agent_setup setup;
@@ -244,11 +246,13 @@ static void boot(void)
 	struct frame f;
 	struct buf b;
 	int fds[2];
+	bool cut;
 
 	if (is("hangs") || (is("hangs-once") && mkdirat(plan.dir_fd, "hung", 0700) == 0))
 		end(LINK_CRASHED, "the guest did not start");
 	if (is("no-boot") || link_pair(fds) < 0)
-		return;
+		return true;
+	cut = is("boot-cuts") || (is("boot-cut") && mkdirat(plan.dir_fd, "cut", 0700) == 0);
 	a.fd = fds[0];
 	frame_decoder_init(&a.in);
 	buf_init(&b, 65536);
@@ -259,7 +263,7 @@ static void boot(void)
 		say(&a, &b);
 	if (is("die-in-boot"))
 		end(LINK_CRASHED, "the guest's kernel \x1b[2Jpanicked");
-	if (next(&a, &f) && agent_get_setup(&f, &setup) == PROTO_OK) {
+	if (!cut && next(&a, &f) && agent_get_setup(&f, &setup) == PROTO_OK) {
 		char text[256];
 		AUTO_FD fd = openat(plan.dir_fd, "setup", O_WRONLY | O_CREAT | O_TRUNC, 0600);
 		int n = snprintf(text, sizeof(text), "%s %s %s %zu %zu\n", setup.hostname,
@@ -276,6 +280,7 @@ static void boot(void)
 	buf_fini(&b);
 	frame_decoder_fini(&a.in);
 	close(a.fd);
+	return !cut;
 }
 
 /* ---- the link ---- */
@@ -352,8 +357,8 @@ int main(void)
 			own_close_fd(&peer);
 			peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 			tell(LINK_HELLO, NULL, -1, plan.id);
-			if (!booted)
-				boot();
+			for (unsigned i = 0; i < 20 && !booted; i++)
+				booted = boot() || usleep(20000) < 0;
 			booted = true;
 		} else if (p[1].revents)
 			on_message();

@@ -327,6 +327,24 @@ static void test_hung_start_is_tried_again(void **state)
 	assert_int_equal(rig_machine(rig, "two"), 0);
 }
 
+/* A boot stream that ends before READY is begun anew (agent.md), but not for ever. */
+static void test_boot_stream_is_begun_anew(void **state)
+{
+	const struct js *v;
+
+	(void)state;
+	NEED_RIG();
+	rig_mode(rig, "boot-cut");
+	rig_create(rig, "one");
+	rig_start(rig, "one");
+	assert_string_equal(rig_status(rig, "one"), "running");
+	rig_mode(rig, "boot-cuts");
+	rig_create(rig, "two");
+	assert_true(rig_ask(rig, "POST", "/v1/sandboxes/two/start", NULL, &v) >= 500);
+	assert_string_equal(rig_status(rig, "two"), "stopped");
+	assert_int_equal(rig_machine(rig, "two"), 0);
+}
+
 static void test_stop_during_start(void **state)
 {
 	AUTO_FD fd = -1;
@@ -514,6 +532,7 @@ int main(void)
 		LIFE(test_machine_killed),
 		LIFE(test_deaf_machine_is_killed),
 		LIFE(test_hung_start_is_tried_again),
+		LIFE(test_boot_stream_is_begun_anew),
 		LIFE(test_stop_during_start),
 		LIFE(test_hung_machine_leaves_the_rest_alone),
 		LIFE(test_streams),
