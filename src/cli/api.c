@@ -39,7 +39,7 @@ int api_open_any(struct api *a, struct err *e)
 {
 	int r;
 
-	*a = (struct api){.http.fd = -1};
+	*a = (struct api){.http.fd = -1, .within_ms = a->within_ms};
 	r = paths_find(&a->paths, e);
 	return r < 0 ? r : connect_to(a, e);
 }
@@ -92,11 +92,20 @@ static int open_once(struct api *a, enum api_start start, struct err *e)
 
 	if ((r == -ENOENT || r == -ECONNREFUSED) && start == API_START)
 		r = start_daemon(a, e);
+	a->until = a->within_ms ? clock_ms() + a->within_ms : 0;
 	if (r == 0)
 		r = check_version(a, e);
 	if (r < 0)
 		api_close(a);
 	return r;
+}
+
+/* deadline() - of a call that may take @timeout_ms, if all of them together may */
+static int64_t deadline(const struct api *a, int timeout_ms)
+{
+	int64_t at = clock_ms() + timeout_ms;
+
+	return a->until && a->until < at ? a->until : at;
 }
 
 int api_open(struct api *a, enum api_start start, struct err *e)
@@ -159,7 +168,7 @@ int api_call(struct api *a, const char *method, const char *target, const struct
 		ask.body = buf_str(&text);
 		ask.body_len = text.len;
 	}
-	r = http_call(&a->http, &ask, TEXT_MAX, clock_ms() + timeout_ms, &reply, e);
+	r = http_call(&a->http, &ask, TEXT_MAX, deadline(a, timeout_ms), &reply, e);
 	if (r < 0)
 		return no_answer(a, r, e);
 	r = judge(&reply, e);

@@ -21,6 +21,8 @@ struct api {
 	struct paths paths;
 	bool open;
 	char version[64]; /* of the daemon; "" before it was asked */
+	int within_ms; /* set before api_open(): for all calls together, once connected; 0: none */
+	int64_t until; /* clock_ms() when that is over; 0: never */
 };
 
 enum api_start { API_START, API_NO_START };

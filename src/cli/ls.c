@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define LS_MS 1000 /* whatever hangs */
+
 enum { COLUMNS = 6 };
 static const char *const heads[COLUMNS] = {
 	"SANDBOX", "AGENT", "STATUS", "ISOLATION", "PORTS", "WORKSPACE"};
@@ -100,6 +102,7 @@ int verb_ls(int argc, char **argv)
 
 	if (r)
 		return r;
+	api.within_ms = LS_MS;
 	if (api_open(&api, API_START, &e) < 0 || box_list(&api, &all, &boxes, &e) < 0)
 		return report_err(&e, CLI_FAIL);
 	if ((a.given & OPT_JSON) && box_print(all, &e) < 0)

@@ -2,6 +2,7 @@
 #include "daemon/daemon.h"
 #include "daemon/sandbox.h"
 #include "daemon/watch.h"
+#include "base/clock.h"
 #include "base/escape.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -14,6 +15,8 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+
+#define OUTCOME_MS 120000 /* taking up what runs takes longest */
 
 static struct daemon the_daemon;
 
@@ -38,18 +41,37 @@ static void set_signals(void)
 	(void)sigaction(SIGHUP, &ignore, NULL);
 }
 
-/* go_background() - a session of its own; the starter learns the outcome through the ready pipe */
-static int go_background(void)
+/* leave() - the process that was started ends as soon as it is known how that went */
+static NORETURN void leave(int outcome)
+{
+	char said = 'n';
+	int r = io_read_full(outcome, &said, 1, clock_ms() + OUTCOME_MS);
+
+	_exit(r == 0 && said == 'y' ? 0 : 1);
+}
+
+/* go_background() - a session of its own; *ret_outcome takes a 'y' when it serves. The starter learns
+ * the same, with the reason, through the ready pipe.
+ */
+static int go_background(int *ret_outcome)
 {
 	AUTO_FD null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	pid_t pid = fork();
+	int p[2];
+	pid_t pid;
 
-	if (pid < 0 || null < 0)
+	if (null < 0 || pipe2(p, O_CLOEXEC) < 0)
 		return -errno;
-	if (pid > 0)
-		_exit(0);
+	AUTO_FD outcome = p[0], tell = p[1];
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid > 0) {
+		own_close_fd(&tell);
+		leave(outcome);
+	}
 	if (setsid() < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
 		return -errno;
+	*ret_outcome = TAKE_FD(tell);
 	return 0;
 }
 
@@ -137,7 +159,7 @@ int main(int argc, char **argv)
 {
 	struct daemon *d = &the_daemon;
 	bool foreground = false;
-	AUTO_FD ready = -1;
+	AUTO_FD ready = -1, outcome = -1;
 	struct err e = {0};
 	int r = parse(argc, argv, &foreground, &ready);
 
@@ -147,7 +169,7 @@ int main(int argc, char **argv)
 	more_files();
 	log_init("sbxd");
 	(void)!io_set_cloexec(ready, true);
-	if (!foreground && go_background() < 0) {
+	if (!foreground && go_background(&outcome) < 0) {
 		say_ready(&ready, "cannot go to the background");
 		return 1;
 	}
@@ -162,6 +184,9 @@ int main(int argc, char **argv)
 		log_debug("chdir: %s", strerror(errno));
 	log_info("version %s serves '%s'", SBX_VERSION, d->paths.state);
 	say_ready(&ready, "ok");
+	if (outcome >= 0)
+		(void)!write(outcome, "y", 1);
+	own_close_fd(&outcome);
 	r = server_run(d);
 	daemon_close(d);
 	return r < 0;

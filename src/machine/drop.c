@@ -117,12 +117,14 @@ static int start_threads(void *ctx, struct err *e)
 	return devices_start(ctx, e);
 }
 
-static void write_report(const struct machine *m)
+/* write_report() - and nobody can write another one later */
+static void write_report(struct machine *m)
 {
 	char text[REPORT_TEXT_MAX];
 
 	jail_report_print(&m->report, text, sizeof(text));
 	(void)!pwrite(m->jail_fd, text, strnlen(text, sizeof(text)), 0);
+	own_close_fd(&m->jail_fd);
 }
 
 int machine_drop(struct machine *m, struct err *e)

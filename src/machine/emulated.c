@@ -162,7 +162,7 @@ static void report_spawn(struct jail_report *r, uid_t outside, size_t n_files)
 int emulated_spawn(const struct emulated_program *p, pid_t *ret_pid, int *ret_pidfd,
 	struct jail_report *report, struct err *e)
 {
-	char *const envp[] = {(char[]){"QEMU_MODULE_DIR=/modules"}, NULL};
+	char *const envp[] = {(char[]){"QEMU_MODULE_DIR=/modules"}, p->lib_dirs, NULL};
 	const struct jail_root root = {.file = p->file, .n_files = p->n_files};
 	const struct jail_rlimit limits[] = {
 		{RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 256}, {RLIMIT_MEMLOCK, 0}, {RLIMIT_MSGQUEUE, 0}};
@@ -205,7 +205,8 @@ static int spawn(
 		.fds = fds,
 		.n_fds = g->ends.fs_fd < 0 ? EMU_FD_FS : EMU_FD_COUNT,
 		.file = g->files.file,
-		.n_files = g->files.n};
+		.n_files = g->files.n,
+		.lib_dirs = g->files.lib_dirs[0] ? g->files.lib_dirs : NULL};
 	int r = emulated_args(&args, g->plan, g->ends.fs_fd >= 0);
 
 	if (r < 0)

@@ -37,6 +37,7 @@ struct emulated_files {
 	size_t n;
 	char text[8192]; /* paths that were put together here */
 	size_t text_len;
+	char lib_dirs[1024 + 16]; /* "LD_LIBRARY_PATH=…" of its libraries */
 };
 
 struct emulated_args {
@@ -94,6 +95,7 @@ struct emulated_program {
 	size_t n_fds;
 	const struct jail_file *file;
 	size_t n_files;
+	char *lib_dirs; /* for its environment; NULL: none */
 };
 
 /* emulated_spawn() - in its own jail: another user than ours where there is one, no capability, none

@@ -1,5 +1,6 @@
 #include "machine/emulated.h"
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -50,6 +51,32 @@ static int add_found(struct emulated_files *f, const char *const *dirs, size_t n
 	return -ENOENT;
 }
 
+/* name_lib_dirs() - where the loader shall look: its own cache would name all of the host's libraries */
+static int name_lib_dirs(struct emulated_files *f)
+{
+	char seen[sizeof(f->lib_dirs) - 16] = ":"; /* ":/a:/b:" */
+	size_t at = 1;
+
+	for (size_t i = 0; i < f->libs.n; i++) {
+		const char *path = f->libs.path[i];
+		int len = (int)(strrchr(path, '/') - path);
+		char dir[PATH_MAX];
+
+		if (snprintf(dir, sizeof(dir), ":%.*s:", len, path) >= (int)sizeof(dir))
+			return -ENAMETOOLONG;
+		if (strstr(seen, dir))
+			continue;
+		if (at + (size_t)len + 32 > sizeof(seen))
+			return -ENOSPC;
+		at += (size_t)snprintf(seen + at, sizeof(seen) - at, "%s", dir + 1);
+	}
+	if (at > 1) {
+		seen[at - 1] = '\0';
+		(void)snprintf(f->lib_dirs, sizeof(f->lib_dirs), "LD_LIBRARY_PATH=%s", seen + 1);
+	}
+	return 0;
+}
+
 int emulated_files_find(struct emulated_files *f, const struct machine_plan *p, struct err *e)
 {
 	int r;
@@ -59,9 +86,8 @@ int emulated_files_find(struct emulated_files *f, const struct machine_plan *p, 
 		return r;
 	for (size_t i = 0; i < f->libs.n && r == 0; i++)
 		r = add(f, f->libs.path[i] + 1, f->libs.path[i], -1);
-	/* Libraries outside of the loader's own directories are found by its cache only. */
-	if (r == 0 && access("/etc/ld.so.cache", R_OK) == 0)
-		r = add(f, "etc/ld.so.cache", "/etc/ld.so.cache", -1);
+	if (r == 0)
+		r = name_lib_dirs(f);
 	for (size_t i = 0; i < ARRAY_LEN(firmware) && r == 0; i++) {
 		r = add_found(f, firmware_dirs, ARRAY_LEN(firmware_dirs), firmware[i], "firmware");
 		if (r == -ENOENT) {

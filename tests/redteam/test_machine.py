@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from rig import open_files
+from rig import PROGRAMS, open_files
 
 # Guest root, raw vsock: what answers on which port?
 SWEEP = """
@@ -213,44 +213,90 @@ def status_of(pid):
     return {line.split(":")[0]: line.split(":", 1)[1].split() for line in text.splitlines() if ":" in line}
 
 
+def mapped_files(pid):
+    """Paths as the process sees them; memory without a name in a file system is left out."""
+    found = set()
+    for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+        name = line.split(maxsplit=5)[5:]
+        if name and not name[0].startswith(("[", "/memfd:memory-backend-memfd")):
+            found.add(name[0])
+    return found
+
+
+def held(rig, pid, box, name):
+    """What a process has open, each as what it is for; what is not expected is returned as it is."""
+    where = f"{rig.state}/sandboxes/{rig.boxes()[box.name]['id']}"
+    engine = name.startswith("qemu")
+    known = {f"{where}/machine.lock": "lock", "/dev/null": "null"}
+    if engine:
+        known |= {f"{where}/scratch.img": "scratch", "/memfd:memory-backend-memfd (deleted)": "memory"}
+    else:
+        known |= {f"{where}/exit": "exit", f"{where}/console.log": "console", str(box.ws): "workspace",
+                  "/memfd:sbx-machine-log (deleted)": "log", f"/proc/{pid}/statm": "own figures",
+                  "/1/fd": "own descriptors"}
+    kinds = set()
+    for link in open_files(pid):
+        if link in known:
+            kinds.add(known[link])
+        elif engine and re.fullmatch(re.escape(rig.env["SBX_CACHE_DIR"]) + r"/images/\w+/root.img", link):
+            kinds.add("root image")
+        elif not engine and re.fullmatch(r"/proc/\d+/stat", link):
+            kinds.add("the engine's figures")
+        elif re.fullmatch(r"(socket|pipe):\[\d+\]|anon_inode:\[(eventfd|eventpoll|pidfd|signalfd)\]", link):
+            kinds.add("channel")
+        else:
+            kinds.add(link)
+    return kinds
+
+
+ENGINE_HOLDS = {"lock", "null", "scratch", "memory", "root image", "channel"}
+MACHINE_HOLDS = {"lock", "null", "exit", "console", "workspace", "log", "own figures", "own descriptors",
+                 "the engine's figures", "channel"}
+
+
+def check_jail(pid, name, own_ns):
+    st = status_of(pid)
+    assert st["NoNewPrivs"] == ["1"] and st["Seccomp"] == ["2"], (name, st)
+    for caps in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(st[caps][0], 16) == 0, (name, caps, st[caps])
+    for kind, mine in own_ns.items():
+        assert os.readlink(f"/proc/{pid}/ns/{kind}") != mine, (name, kind)
+    limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+    assert re.search(r"Max core file size\s+0\s+0", limits), name
+    net = pathlib.Path(f"/proc/{pid}/net/dev").read_text()
+    assert re.findall(r"^\s*(\w+):", net, re.M) == ["lo"], name
+
+
 def test_vm23_processes_in_their_jail(rig, a, b, outside):
     """FB-10 too: seen from the host, each process of a sandbox has given everything up."""
     if os.getuid() != 0:
         pytest.skip("only root sees into the jail from outside")
     machines = rig.machine_of(a.name)
-    names = set(machines.values())
-    assert any(n.startswith("qemu") for n in names) and "sbx-machine" in names, machines
+    assert sorted(n[:4] for n in machines.values()) == ["qemu", "sbx-"], machines
     own_ns = {k: os.readlink(f"/proc/self/ns/{k}") for k in ("net", "mnt", "pid", "ipc", "user", "uts")}
-    jailed = 0
+    uids = set()
     for pid, name in machines.items():
-        st = status_of(pid)
-        if os.readlink(f"/proc/{pid}/ns/mnt") == own_ns["mnt"]:
-            assert not name.startswith("qemu"), "the engine runs outside of a jail"
-            continue
-        jailed += 1
-        assert st["NoNewPrivs"] == ["1"], name
-        assert st["Seccomp"] == ["2"], name
-        for caps in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-            if caps != "CapBnd":
-                assert int(st[caps][0], 16) == 0, (name, caps, st[caps])
-        for kind in ("net", "mnt", "pid", "ipc", "user"):
-            assert os.readlink(f"/proc/{pid}/ns/{kind}") != own_ns[kind], (name, kind)
-        top = os.listdir(f"/proc/{pid}/root")
-        # the engine's root holds copies of its libraries and firmware, nothing of the host's
-        assert "home" not in top and "root" not in top and "proc" not in top, (name, top)
-        if "etc" in top:
-            assert set(os.listdir(f"/proc/{pid}/root/etc")) <= {"ld.so.cache"}, name
+        check_jail(pid, name, own_ns)
+        top = set(os.listdir(f"/proc/{pid}/root"))
         mounts = pathlib.Path(f"/proc/{pid}/mountinfo").read_text()
-        assert str(rig.state) not in mounts, name
-        limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
-        assert re.search(r"Max core file size\s+0\s+0", limits), name
-        for link in open_files(pid):
-            assert not link.startswith("/") or link.startswith(
-                (str(rig.base), rig.env["SBX_CACHE_DIR"], "/dev/", "/memfd:", "/proc/")) or \
-                link in ("/", "/1/fd"), (name, link)  # /1/fd: its own, of its own /proc
-        net = pathlib.Path(f"/proc/{pid}/net/dev").read_text()
-        assert re.findall(r"^\s*(\w+):", net, re.M) in (["lo"], []), name
-    assert jailed >= 2
+        for place in (rig.state, rig.base, rig.env["SBX_CACHE_DIR"]):
+            assert f" {place}" not in mounts, (name, mounts)
+        uids.add(status_of(pid)["Uid"][0])
+        if name == "sbx-machine":
+            assert top == set() and len(mounts.splitlines()) == 1, (top, mounts)
+            assert held(rig, pid, a, name) == MACHINE_HOLDS
+            files = mapped_files(pid)
+            assert str(PROGRAMS / "sbx-machine") in files
+            assert all(f == str(PROGRAMS / "sbx-machine") or ".so" in f for f in files), files
+        else:
+            # copies of kernel and initrd, the firmware, its libraries one by one, and no list of the host's
+            assert {"firmware", "kernel", "initrd"} <= top <= {
+                "firmware", "kernel", "initrd", "lib", "lib64", "modules", "usr"}, top
+            assert held(rig, pid, a, name) == ENGINE_HOLDS
+            files = mapped_files(pid)
+            assert all(".so" in f or f == "/initrd" or "/bin/qemu" in f or f.startswith("/firmware/")
+                       for f in files), files
+    assert len(uids) == 2, "engine and machine are different users"
 
 
 def test_fb10_the_engine_s_command_line(rig, a, b, outside):
