@@ -70,6 +70,7 @@ static bool on_message(struct sandbox *s, const struct link_msg *m, int *fd)
 	case LINK_STOP:
 	case LINK_KILL:
 	case LINK_STATS:
+	case LINK_EGRESS:
 		break;
 	}
 	return false;

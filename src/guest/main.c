@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "guest/boot.h"
 #include "guest/forward.h"
+#include "guest/net.h"
 #include "guest/power.h"
 #include "guest/reap.h"
 #include "guest/root.h"
@@ -124,9 +125,8 @@ static int apply(void *ctx, const struct agent_setup *m, void (*step)(void *, co
 	struct guest *g = ctx;
 	int r = setup_apply(m, step, step_ctx, e);
 
-	/* Names are refused at once rather than waited for; a sandbox works without, too. */
-	if (r == 0 && forward_start(g->loop) < 0)
-		log_warn("no answers to name look-ups");
+	if (r == 0)
+		r = forward_start(g, e);
 	(void)sys_cpus_on("/sys/devices/system/cpu");
 	return r;
 }
@@ -147,8 +147,10 @@ static int make_machine(struct guest *g, struct err *e)
 {
 	int r = root_load_modules(e);
 
-	if (r == 0)
+	if (r == 0) {
+		net_begin(root_load_net);
 		r = root_enter(g, e);
+	}
 	if (r == 0)
 		r = reaper_new(g->loop, &g->reaper);
 	if (r == 0)

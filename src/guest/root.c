@@ -50,6 +50,10 @@ static const struct {
 	{"virtio_rng.ko", AFTER_READY},
 };
 
+/* Of /modules/later, what the guest's network is made of. */
+static const char *const net_modules[] = {"nfnetlink.ko", "nf_tables.ko", "nf_defrag_ipv4.ko",
+	"nf_defrag_ipv6.ko", "nf_conntrack.ko", "nf_nat.ko", "nft_chain_nat.ko", "nft_redir.ko"};
+
 static struct {
 	int dir; /* of the modules, which has no path any more once the root was switched */
 	struct buf order;
@@ -63,13 +67,13 @@ static enum when when_needed(const char *name)
 	return NOW;
 }
 
-static void load_module(const char *name)
+static void load_module(const char *name, const char *options)
 {
 	AUTO_FD fd = openat(modules.dir, name, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return;
-	if (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST)
+	if (syscall(SYS_finit_module, fd, options, 0) < 0 && errno != EEXIST)
 		log_warn("module %s: %s", name, strerror(errno));
 	(void)unlinkat(modules.dir, name, 0); /* the initramfs is memory */
 }
@@ -83,7 +87,7 @@ static void load_those(enum when when)
 
 		(void)snprintf(name, sizeof(name), "%.*s", (int)n, line);
 		if (name[0] && name[0] != '#' && !strchr(name, '/') && when_needed(name) == when)
-			load_module(name);
+			load_module(name, "");
 		line += n + (line[n] == '\n');
 	}
 }
@@ -101,6 +105,17 @@ int root_load_modules(struct err *e)
 		return r == -ENOENT ? 0 : err_sys(e, r, "read the list of modules");
 	load_those(NOW);
 	return 0;
+}
+
+/* In the order in which they depend on each other, which /modules/later is in, too. */
+void root_load_net(void)
+{
+	if (modules.dir < 0)
+		return;
+	load_module("libcrc32c.ko", "");
+	for (size_t i = 0; i < ARRAY_LEN(net_modules); i++)
+		load_module(net_modules[i], "");
+	load_module("dummy.ko", "numdummies=0");
 }
 
 void root_load_rest(void)

@@ -15,6 +15,8 @@ int root_early(struct err *e) MUST_USE;
  * start does not need wait: a file system until a disk has it, the rest for root_load_rest().
  */
 int root_load_modules(struct err *e) MUST_USE;
+/* root_load_net() - those that net_up() needs */
+void root_load_net(void);
 /* root_load_rest() - what has waited, in a child, once the host was told READY */
 void root_load_rest(void);
 /* root_enter() - find the disks, build the root and switch into it; fills g->pts_fd, null_fd,

@@ -15,7 +15,7 @@
 
 bool link_op_takes_fd(enum link_op op)
 {
-	return op == LINK_OPEN || op == LINK_STREAM;
+	return op == LINK_OPEN || op == LINK_STREAM || op == LINK_EGRESS;
 }
 
 void link_encode(uint8_t dst[LINK_BYTES], const struct link_msg *m)
@@ -58,7 +58,7 @@ enum link_result link_decode(const uint8_t *p, size_t len, bool has_fd, struct l
 	text = wire_get_bytes(&r, LINK_TEXT);
 	if (!wire_done(&r) || len != LINK_BYTES || magic != MAGIC || version != VERSION)
 		return LINK_MALFORMED;
-	if (op < LINK_HELLO || op > LINK_REPLY || m.result > 0 || m.result < -4095)
+	if (op < LINK_HELLO || op > LINK_EGRESS || m.result > 0 || m.result < -4095)
 		return LINK_MALFORMED;
 	m.op = (enum link_op)op;
 	if (m.op == LINK_HELLO || m.op == LINK_STATE ? state < LINK_STARTING || state > LINK_CRASHED

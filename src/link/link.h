@@ -27,6 +27,7 @@ enum link_op {
 	LINK_STATS,
 	LINK_STATE,
 	LINK_REPLY,
+	LINK_EGRESS,
 };
 
 enum link_state {
@@ -52,7 +53,7 @@ void link_encode(uint8_t dst[LINK_BYTES], const struct link_msg *m);
 /* link_decode() - @has_fd: did a descriptor come with it? Wrong for the operation: malformed */
 enum link_result link_decode(
 	const uint8_t *p, size_t len, bool has_fd, struct link_msg *ret_m) MUST_USE;
-/* link_op_takes_fd() - OPEN and STREAM do */
+/* link_op_takes_fd() - OPEN, STREAM and EGRESS do */
 bool link_op_takes_fd(enum link_op op);
 
 /* link_send() - @fd is borrowed (duplicated by the kernel), -1 for none; 0 or negative errno */

@@ -10,7 +10,7 @@
 #include "base/loop.h"
 #include "link/link.h"
 
-/* What a request does. @fd: LINK_OPEN's stream (taken), else -1. Answers by control_reply(), now or
+/* What a request does. @fd: the descriptor that came with it (taken), else -1. Answers by control_reply(), now or
  * later, or not at all when the link's description says so.
  */
 typedef void (*control_handler)(void *ctx, const struct link_msg *m, int fd);

@@ -3,6 +3,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "machine/spawn.h"
+#include "proto/frame.h"
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -84,7 +85,8 @@ int machine_open(struct machine *m, struct err *e)
 {
 	int r;
 
-	*m = (struct machine){.listen_fd = -1, .exit_fd = -1, .jail_fd = -1, .statm_fd = -1};
+	*m = (struct machine){
+		.listen_fd = -1, .exit_fd = -1, .jail_fd = -1, .statm_fd = -1, .egress_fd = -1};
 	m->console.from_fd = -1;
 	m->state = LINK_STARTING;
 	r = read_plan(m, e);
@@ -121,8 +123,18 @@ static void on_driver_up(void *ctx)
 static int on_stream(void *ctx, uint32_t port, int fd)
 {
 	struct machine *m = ctx;
+	const struct link_msg out = {.op = LINK_STREAM, .port = port};
+	int r;
 
-	return control_stream(&m->control, port, fd);
+	if (port == FRAME_PORT_BOOT)
+		return control_stream(&m->control, port, fd);
+	if (m->egress_fd < 0)
+		return -ENOTCONN;
+	/* Not waited for: the guest decides how many of these there are. */
+	r = link_send(m->egress_fd, &out, fd, 0);
+	if (r == -EPIPE || r == -ECONNRESET)
+		own_close_fd(&m->egress_fd);
+	return r;
 }
 
 static void on_device_broken(void *ctx, const char *why)
@@ -287,4 +299,5 @@ void machine_close(struct machine *m)
 	own_close_fd(&m->exit_fd);
 	own_close_fd(&m->jail_fd);
 	own_close_fd(&m->statm_fd);
+	own_close_fd(&m->egress_fd);
 }

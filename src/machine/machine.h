@@ -38,6 +38,7 @@ struct machine {
 	int listen_fd; /* until the control takes it */
 	int exit_fd, jail_fd; /* result files, opened while there was a directory */
 	int statm_fd; /* our own /proc/self/statm */
+	int egress_fd; /* where streams of the way out go; -1: they are refused */
 	pid_t host_pid; /* ours, as the daemon sees it */
 	struct loop_timer *start_timer, *stop_timer, *mend_timer;
 	char broken[LINK_TEXT]; /* the queue that broke last and why; "": none did */

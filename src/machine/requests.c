@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include "base/clock.h"
 
 #define IN(state)   (1u << (state))
@@ -96,6 +97,24 @@ static void on_kill(void *ctx, const struct link_msg *q, int fd)
 	m->ops->kill(m->engine);
 }
 
+/* on_egress() - only what keeps one message one stream is taken */
+static void on_egress(void *ctx, const struct link_msg *q, int fd)
+{
+	struct machine *m = ctx;
+	socklen_t len = sizeof(int);
+	int type = 0, domain = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET ||
+		getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 || domain != AF_UNIX) {
+		close(fd);
+		control_reply(&m->control, q, -ENOTSOCK, "not a socket for streams", NULL);
+		return;
+	}
+	own_close_fd(&m->egress_fd);
+	m->egress_fd = fd;
+	control_reply(&m->control, q, 0, NULL, NULL);
+}
+
 /* own_resident() - second number of /proc/self/statm, in pages */
 static uint64_t own_resident(const struct machine *m)
 {
@@ -145,5 +164,6 @@ const struct control_request machine_requests[] = {
 	{LINK_STOP, ALIVE, on_stop},
 	{LINK_KILL, ALIVE, on_kill},
 	{LINK_STATS, ALIVE, on_stats},
+	{LINK_EGRESS, ALIVE, on_egress},
 };
 const size_t machine_n_requests = ARRAY_LEN(machine_requests);

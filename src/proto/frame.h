@@ -14,6 +14,8 @@
 #define FRAME_DATA_MAX	 65536 /* payload of any type but EXEC and SETUP */
 #define FRAME_BIG_MAX	 1048576 /* payload of EXEC and SETUP */
 #define FRAME_PORT_BOOT	 1 /* guest → host */
+#define FRAME_PORT_TCP	 2 /* guest → front: docs/protocol/egress.md */
+#define FRAME_PORT_DNS	 3
 #define FRAME_PORT_AGENT 1024 /* host → guest */
 
 enum frame_type {

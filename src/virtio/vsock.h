@@ -17,17 +17,18 @@
 #include "base/loop.h"
 #include "virtio/device.h"
 
-#define VSOCK_DEVICE_ID	    19
-#define VSOCK_HOST_CID	    2
-#define VSOCK_GUEST_CID	    3
-#define VSOCK_STREAMS	    1024 /* all together, of one sandbox */
-#define VSOCK_GUEST_STREAMS 768 /* of them made by the guest, so that it cannot shut the host out */
-#define VSOCK_CONNECTING    128 /* connects of the host that are not answered yet */
-#define VSOCK_BUF_BYTES	    (256u << 10)
-#define VSOCK_POOL_BYTES    (10u << 20) /* all granted buffers; beyond it VSOCK_BUF_LEAST each */
-#define VSOCK_BUF_LEAST	    4096u
-#define VSOCK_ANSWER_MS	    10000 /* the guest must answer a REQUEST, and a SHUTDOWN of both ways */
-#define VSOCK_DRIVER_MS	    60000 /* a connect waits so long for the driver to come up */
+#define VSOCK_DEVICE_ID 19
+#define VSOCK_HOST_CID	2
+#define VSOCK_GUEST_CID 3
+#define VSOCK_STREAMS	1344 /* all together, of one sandbox */
+#define VSOCK_GUEST_STREAMS                                                                        \
+	1088 /* of them made by the guest, so that it cannot shut the host out */
+#define VSOCK_CONNECTING 128 /* connects of the host that are not answered yet */
+#define VSOCK_BUF_BYTES	 (256u << 10)
+#define VSOCK_POOL_BYTES (10u << 20) /* all granted buffers; beyond it VSOCK_BUF_LEAST each */
+#define VSOCK_BUF_LEAST	 4096u
+#define VSOCK_ANSWER_MS	 10000 /* the guest must answer a REQUEST, and a SHUTDOWN of both ways */
+#define VSOCK_DRIVER_MS	 60000 /* a connect waits so long for the driver to come up */
 
 struct vsock;
 

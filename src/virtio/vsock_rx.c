@@ -109,6 +109,9 @@ static bool put_bytes(struct vsock_stream *s)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
 		s->readable = false;
 		vsock_watch(s);
+	} else if (n < 0 && errno == ECONNRESET && s->by_guest) {
+		vsock_reset_stream(
+			s); /* not an orderly end: a client inside must not take it for one */
 	} else {
 		if (n < 0)
 			s->hup = true;

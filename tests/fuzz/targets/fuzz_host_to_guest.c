@@ -110,9 +110,10 @@ static void one_frame(const struct frame *f)
 
 static void one_query(const uint8_t *data, size_t size)
 {
-	uint8_t reply[FORWARD_DNS_MAX];
-	size_t n = forward_refuse(data, size, reply);
+	uint8_t reply[512];
+	size_t n = dns_fail(data, size, 2, reply), most = dns_udp_max(data, size);
 
+	assert(most >= 512 && most <= 4096);
 	assert(n <= size && n <= sizeof(reply) && (n == 0 || n >= 12));
 	assert(n == 0 || (reply[2] & 0x80));
 }

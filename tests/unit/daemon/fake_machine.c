@@ -310,6 +310,9 @@ static void on_message(void)
 		tell(LINK_REPLY, &m, -1,
 			is("troubled") ? "the guest broke queue 1 of device fs: a loop" : "");
 		return;
+	case LINK_EGRESS:
+		tell(LINK_REPLY, &m, -1, "");
+		return;
 	case LINK_STOP:
 		tell(LINK_REPLY, &m, -1, "");
 		if (!is("deaf"))

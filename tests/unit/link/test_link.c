@@ -33,7 +33,7 @@ static struct link_msg sample(enum link_op op)
 static void test_there_and_back(void **state)
 {
 	(void)state;
-	for (int op = LINK_HELLO; op <= LINK_REPLY; op++) {
+	for (int op = LINK_HELLO; op <= LINK_EGRESS; op++) {
 		struct link_msg m = sample((enum link_op)op), got;
 		uint8_t bytes[LINK_BYTES];
 		bool fd = link_op_takes_fd(m.op);
@@ -59,7 +59,7 @@ static void test_every_byte_changed(void **state)
 			memcpy(bytes, good, sizeof(bytes));
 			bytes[at] ^= (uint8_t)(1u << bit);
 			if (link_decode(bytes, sizeof(bytes), false, &got) == LINK_OK) {
-				assert_in_range(got.op, LINK_HELLO, LINK_REPLY);
+				assert_in_range(got.op, LINK_HELLO, LINK_EGRESS);
 				assert_in_range(got.state, 0, LINK_CRASHED);
 				assert_true(got.result <= 0 && got.result >= -4095);
 				assert_non_null(memchr(got.text, 0, sizeof(got.text)));
