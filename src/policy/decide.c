@@ -116,12 +116,11 @@ static void count_dns(const struct policy_layer *l, uint32_t i, const struct tar
 			lowest(&y->deny, i);
 	} else if (!names_it(en, t))
 		return;
-	else if (!counted)
-		lowest(&y->uncounted, i);
 	else if (en->rule.decision == POLICY_ALLOW)
-		lowest(&y->allow, i);
-	else
-		lowest(en->kind == POLICY_PATTERN_ALL && !en->http ? &y->ask_all : &y->ask, i);
+		lowest(counted ? &y->allow : &y->uncounted, i);
+	else if (counted)
+		/* a question about requests is put when one is seen, unless nothing else allows */
+		lowest(en->kind == POLICY_PATTERN_ALL || en->http ? &y->ask_all : &y->ask, i);
 	y->grant = y->allow != NO_ENTRY || y->ask != NO_ENTRY || y->ask_all != NO_ENTRY;
 }
 
