@@ -94,7 +94,8 @@ bool policy_host_parse(const char *text, size_t len, struct policy_host *ret_h)
 	h.kind = POLICY_HOST_NAME;
 	if (is_local(h.name)) {
 		h.kind = POLICY_HOST_LOCAL;
-		h.len = (uint16_t)strlen(strcpy(h.name, "localhost"));
+		h.len = sizeof("localhost") - 1;
+		memcpy(h.name, "localhost", sizeof("localhost"));
 	}
 	*ret_h = h;
 	return true;

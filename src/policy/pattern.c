@@ -267,7 +267,8 @@ static void settle(struct policy_pattern *p)
 	p->kind = POLICY_PATTERN_LOCAL;
 	p->net = (struct policy_address){0};
 	p->prefix = 0;
-	p->len = (uint16_t)strlen(strcpy(p->host, "localhost"));
+	p->len = sizeof("localhost") - 1;
+	memcpy(p->host, "localhost", sizeof("localhost"));
 }
 
 int policy_pattern_parse(const char *text, size_t len, struct policy_pattern *ret_p, struct err *e)
