@@ -94,9 +94,9 @@ bool input_take(struct proc *p, const uint8_t *bytes, size_t len)
 		if (len > p->credit)
 			return false;
 		p->credit -= (uint32_t)len;
-		if (p->in_fd < 0)
+		if (p->in_fd < 0 || p->in_end) /* behind the end, which waits for room */
 			p->owed += (uint32_t)len;
-		else if (!p->in_end && buf_add(&p->in, bytes, len) < 0)
+		else if (buf_add(&p->in, bytes, len) < 0)
 			return false;
 	}
 	if (p->in_fd >= 0)

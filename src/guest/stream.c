@@ -10,12 +10,14 @@
 #define READ_BYTES 65536
 #define OUT_MAX	   (8 * (FRAME_DATA_MAX + FRAME_HEADER))
 #define OUT_LOW	   FRAME_DATA_MAX /* below it, producers may add a frame */
+#define LAST_READS 4 /* of a peer that takes no more: more than the credit of any input */
 
 struct stream {
 	struct loop *loop;
 	int fd;
 	struct loop_fd *src;
 	struct loop_timer *linger;
+	struct loop_timer *last; /* set: the peer takes nothing more, read_last() is to come */
 	const struct stream_ops *ops; /* NULL once the user has let go */
 	void *ctx;
 	void (*free_fn)(void *);
@@ -50,7 +52,8 @@ static void close_now(struct stream *s)
 		return;
 	loop_del_fd(s->src);
 	loop_del_timer(s->linger);
-	s->linger = NULL;
+	loop_del_timer(s->last);
+	s->linger = s->last = NULL;
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;
@@ -104,19 +107,33 @@ static void finish(struct stream *s)
 		close_now(s);
 }
 
+static void read_last(void *ctx);
+
+/* deaf() - the peer takes nothing more. What it sent before is still taken, in a call of its own,
+ * because this one may come from the middle of a user's work.
+ */
+static void deaf(struct stream *s)
+{
+	buf_clear(&s->out);
+	s->sent = 0;
+	if (!s->last &&
+		(s->ending || loop_add_timer(s->loop, clock_ms(), read_last, s, &s->last) < 0))
+		peer_gone(s);
+}
+
 static void flush(struct stream *s)
 {
+	if (s->last)
+		deaf(s);
 	while (!s->dead && s->sent < s->out.len) {
 		ssize_t n = send(s->fd, s->out.data + s->sent, s->out.len - s->sent, MSG_NOSIGNAL);
 
-		if (n >= 0) {
+		if (n >= 0)
 			s->sent += (size_t)n;
-		} else if (errno == EAGAIN) {
+		else if (errno == EAGAIN)
 			break;
-		} else if (errno != EINTR) {
-			peer_gone(s);
-			return;
-		}
+		else if (errno != EINTR)
+			deaf(s);
 	}
 	if (s->dead)
 		return;
@@ -147,22 +164,38 @@ static void give_frames(struct stream *s)
 	}
 }
 
-static void read_some(struct stream *s)
+/* read_some() - false when there was nothing */
+static bool read_some(struct stream *s)
 {
 	ssize_t n = recv(s->fd, read_buf, sizeof(read_buf), 0);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return false;
 	if (n <= 0) {
 		peer_gone(s);
-		return;
+		return false;
 	}
 	if (s->ending)
-		return; /* what comes now answers nothing */
+		return true; /* what comes now answers nothing */
 	if (frame_feed(&s->in, read_buf, (size_t)n) < 0)
 		peer_gone(s);
 	else
 		give_frames(s);
+	return true;
+}
+
+static void read_last(void *ctx)
+{
+	struct stream *s = ctx;
+
+	s->last = NULL;
+	s->busy++;
+	for (unsigned i = 0; i < LAST_READS && !s->dead; i++)
+		if (!read_some(s))
+			break;
+	peer_gone(s);
+	s->busy--;
+	release(s);
 }
 
 static void on_event(void *ctx, uint32_t events)
@@ -173,7 +206,7 @@ static void on_event(void *ctx, uint32_t events)
 	if (events & EPOLLOUT)
 		flush(s);
 	if (!s->dead && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-		read_some(s);
+		(void)read_some(s);
 	if (!s->dead && s->was_full && stream_has_room(s)) {
 		s->was_full = false;
 		watch(s, s->out.len > s->sent);

@@ -3,7 +3,8 @@
  * A stream frees itself. stream_end() sends what is queued, says end and waits a little for the
  * host to close; stream_drop() closes at once. After either, and after ops->gone() returned, the
  * pointer is dead for its user. Both may be called from the stream's own callbacks.
- * Rules broken by the peer (FRAME_BAD) count as gone.
+ * Rules broken by the peer (FRAME_BAD) count as gone. When a peer takes nothing more, the frames
+ * that it sent before are still given, within the same round of the loop, and then it is gone.
  */
 #ifndef GUEST_STREAM_H
 #define GUEST_STREAM_H

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <cmocka.h>
 
 #define TTY (AGENT_EXEC_TTY | AGENT_EXEC_STDIN)
@@ -285,6 +286,149 @@ static void test_replay_is_the_last_part(void **state)
 	peer_close(&p);
 }
 
+/* ------------------------------------------------------------------ clients that vanish */
+
+/* What a client has done when it is killed. */
+enum vanish {
+	AT_CONNECT, /* nothing */
+	IN_REQUEST, /* half of the frame that asks to join */
+	BEFORE_CREDIT, /* asked, and read nothing */
+	IN_REPLAY, /* took a part of the replay */
+	IN_INPUT, /* half of a frame with input */
+	CREDIT_USED, /* all its input, which the command does not read */
+	WITH_OUTPUT, /* input, while output waits that it never read */
+	VANISHES,
+};
+
+#define LONG_LINE "yes 0123456789abcdefghijklmnopqrstuvwxyz | head -c 700000"
+
+static void half_of_request(struct peer *p)
+{
+	struct agent_attach m = {.rows = 24, .cols = 80, .session = "main"};
+
+	assert_int_equal(agent_put_attach(&p->out, &m), 0);
+	p->out.len /= 2;
+	peer_flush(p);
+}
+
+static void half_of_input(struct peer *p)
+{
+	assert_int_equal(frame_add(&p->out, FRAME_STDIN, "lost\r", 5), 0);
+	p->out.len -= 2;
+	peer_flush(p);
+}
+
+static void vanish(struct rig *r, enum vanish how)
+{
+	struct frame f;
+	struct peer p;
+	char many[4096];
+
+	if (how == AT_CONNECT || how == IN_REQUEST)
+		peer_open(r, &p);
+	else
+		attach(r, &p, "main", 0);
+	if (how == IN_REQUEST) {
+		half_of_request(&p);
+	} else if (how == IN_REPLAY) {
+		(void)peer_expect(&p, FRAME_STARTED);
+	} else if (how == IN_INPUT) {
+		half_of_input(&p);
+	} else if (how == CREDIT_USED) {
+		memset(many, 'x', sizeof(many));
+		for (unsigned i = 0; i < AGENT_CREDIT / sizeof(many); i++)
+			assert_int_equal(frame_add(&p.out, FRAME_STDIN, many, sizeof(many)), 0);
+		peer_flush(&p);
+	} else if (how == WITH_OUTPUT) {
+		while (peer_next(&p, &f) && f.type != FRAME_CREDIT)
+			;
+		type(&p, LONG_LINE "\r");
+		for (int i = 0; i < 40; i++)
+			rig_turn(r, 5); /* until the stream is full */
+	}
+	peer_close(&p); /* bytes are left unread: a reset, as when a process is killed */
+}
+
+/* answers() - a client that joins now gets an answer to what it types, and no older one */
+static void answers(struct rig *r, unsigned number)
+{
+	struct peer p;
+	char line[64], word[32];
+	AUTO(buf) seen;
+
+	buf_init(&seen, 8 << 20);
+	(void)snprintf(line, sizeof(line), "\025echo an''swer%u\r", number); /* Ctrl-U first */
+	(void)snprintf(word, sizeof(word), "answer%u\r", number);
+	attach(r, &p, "main", 0);
+	wait_for(&p, &seen, "");
+	type(&p, line);
+	wait_for(&p, &seen, word);
+	peer_close(&p);
+}
+
+/* Whatever a client was doing when it was killed: the next one can type. */
+static void test_clients_vanish(void **state)
+{
+	struct rig *r = *state;
+	struct result res;
+	struct peer p;
+	AUTO(buf) seen;
+
+	buf_init(&seen, 1 << 20);
+	peer_open(r, &p);
+	exec_sh(&p, "PS1='> ' exec sh -i", TTY | AGENT_EXEC_PERSIST, "main");
+	wait_for(&p, &seen, "> ");
+	peer_close(&p);
+	for (unsigned i = 0; i < 3 * VANISHES; i++) {
+		vanish(r, i % VANISHES);
+		if (i >= VANISHES) /* and also when several vanish at once */
+			vanish(r, (i * 5 + 2) % VANISHES);
+		answers(r, i);
+	}
+	attach(r, &p, "main", 0);
+	wait_for(&p, &seen, "");
+	type(&p, "\025exit 5\r");
+	peer_collect(&p, NULL, 0, &res);
+	assert_int_equal(res.exit.code, 5);
+	result_fini(&res);
+	peer_close(&p);
+}
+
+/* Input that was sent counts, also when the answer to it meets nobody. */
+static void test_last_words(void **state)
+{
+	struct rig *r = *state;
+	enum frame_type last = FRAME_END;
+	struct result res;
+	struct peer p;
+	AUTO(buf) seen;
+
+	buf_init(&seen, 1 << 20);
+	peer_open(r, &p);
+	/* output without end, until input comes: it is what is found out about first */
+	exec_sh(&p,
+		"stty -echo; echo ready; (trap 'exit 0' TERM; while :; do echo out; done) & "
+		"read x; kill $!; wait; exit 7",
+		TTY | AGENT_EXEC_PERSIST, "main");
+	wait_for(&p, &seen, "ready");
+	for (int i = 0; i < 100; i++)
+		rig_turn(r, 5); /* until the stream is full and the command waits */
+	assert_int_equal(frame_add(&p.out, FRAME_STDIN, "word\n", 5), 0);
+	assert_int_equal(send(p.fd, p.out.data, p.out.len, MSG_NOSIGNAL), (ssize_t)p.out.len);
+	peer_close(&p); /* before the loop turns again */
+	for (int i = 0; i < 200 && last != FRAME_EXIT; i++) {
+		attach(r, &p, "main", AGENT_ATTACH_REPLAY);
+		skip_to_end(&p, &last);
+		peer_close(&p);
+		rig_turn(r, 20);
+	}
+	attach(r, &p, "main", 0);
+	peer_collect(&p, NULL, 0, &res);
+	assert_int_equal(res.exit.code, 7);
+	result_fini(&res);
+	peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +441,8 @@ int main(void)
 		T(test_session_errors),
 		T(test_session_cap),
 		T(test_replay_is_the_last_part),
+		T(test_clients_vanish),
+		T(test_last_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
