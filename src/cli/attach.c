@@ -6,6 +6,7 @@
  */
 #include "cli/attach.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/term.h"
@@ -23,6 +24,7 @@
 #define TX_MAX	    (FRAME_HEADER + FRAME_BIG_MAX + 4 * FRAME_DATA_MAX)
 #define TX_ENOUGH   (2 * FRAME_DATA_MAX) /* no more input is taken while so much waits */
 #define TYPED_MAX   65536
+#define LAST_MS	    1000 /* for what was typed before the detach keys to get away */
 #define FORCE_COUNT 3 /* so many SIGINT, SIGTERM or SIGQUIT end us, whatever the command does */
 
 enum { P_STREAM, P_SIGNAL, P_IN, P_OUT, P_COUNT };
@@ -400,6 +402,16 @@ static void turn(struct run *r)
 	pump_eof(r);
 }
 
+/* say_last() - a line and the detach keys may come in one read: the line was typed, and is sent */
+static void say_last(struct run *r)
+{
+	int64_t deadline = clock_ms() + LAST_MS;
+
+	while (r->res.end == ATTACH_DETACHED && r->tx.len > 0 &&
+		io_wait(r->a->stream, POLLOUT, deadline) == 0)
+		on_stream_out(r);
+}
+
 /* undo_modes() - leaving a full-screen program behind: give the shell a usable terminal */
 static void undo_modes(struct run *r)
 {
@@ -431,6 +443,7 @@ struct attach_result attach_run(const struct attach *a, const struct buf *reques
 		fail(&r, ERR_LIMIT, -ENOMEM, "out of memory or descriptors");
 	while (!r.done)
 		turn(&r);
+	say_last(&r);
 	undo_modes(&r);
 	term_restore();
 	if (r.signals >= 0) {

@@ -660,6 +660,49 @@ static void raw_terminal_and_detach(void **state)
 	close(tty_slave);
 }
 
+static void script_line_and_keys(struct rig *r)
+{
+	enum frame_type type;
+	struct buf body;
+
+	buf_init(&body, FRAME_BIG_MAX);
+	expect_request(r);
+	send_number(r, FRAME_STARTED, 7);
+	send_number(r, FRAME_CREDIT, 100);
+	while (!is_raw(tty_slave))
+		assert_int_equal(poll(NULL, 0, 1), 0);
+	assert_int_equal(write(tty_master, " ", 1), 1);
+	assert_true(next(r, &body, &type)); /* the credit has come */
+	assert_int_equal(write(tty_master, "make\r\x1c", 6), 6);
+	assert_true(next(r, &body, &type));
+	assert_int_equal(type, FRAME_STDIN);
+	assert_int_equal(body.len, 5);
+	assert_memory_equal(body.data, "make\r", 5);
+	assert_false(next(r, &body, &type));
+	buf_fini(&body);
+}
+
+/* What was typed before the detach keys goes out, though it was read with them. */
+static void line_before_detach(void **state)
+{
+	struct attach a = {.tty = true, .want_stdin = true};
+	struct err e = {0};
+	struct rig r;
+	struct attach_result res;
+
+	(void)state;
+	assert_int_equal(openpty(&tty_master, &tty_slave, NULL, NULL, NULL), 0);
+	start(&r, script_line_and_keys);
+	a.in = a.out = tty_slave;
+	assert_int_equal(keys_parse(KEYS_DEFAULT, &a.keys, &e), 0);
+	res = go(&r, a, &e);
+	own_close_fd(&r.client);
+	assert_int_equal(res.end, ATTACH_DETACHED);
+	stop(&r);
+	close(tty_master);
+	close(tty_slave);
+}
+
 static void script_hangup(struct rig *r)
 {
 	enum frame_type type;
@@ -787,7 +830,7 @@ int main(void)
 		cmocka_unit_test(hostile_guest), cmocka_unit_test(silent_guest),
 		cmocka_unit_test(interrupt_is_forwarded),
 		cmocka_unit_test(third_signal_ends_the_client),
-		cmocka_unit_test(raw_terminal_and_detach),
+		cmocka_unit_test(raw_terminal_and_detach), cmocka_unit_test(line_before_detach),
 		cmocka_unit_test(terminal_closed_in_raw_mode),
 		cmocka_unit_test(restored_when_killed), cmocka_unit_test(taken_over),
 		cmocka_unit_test(detached_start)};
