@@ -1,0 +1,427 @@
+#include "store/secrets.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/wire.h"
+#include "store/age.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define FILE_NAME     "secrets.age"
+#define IDENTITY_NAME "identity"
+#define VERSION	      1
+/* An entry is never larger than its struct and a few lengths. */
+#define PLAIN_MAX (8U << 20)
+
+struct secrets {
+	pthread_mutex_t lock;
+	int dir;
+};
+
+/* The file's content while a call works on it. */
+struct table {
+	struct secret *v; /* room for SECRETS_MAX; only what is used is ever touched */
+	size_t n, touched;
+};
+
+void secret_wipe(struct secret *s)
+{
+	explicit_bzero(s, sizeof(*s));
+}
+
+static void table_wipe(struct table *t)
+{
+	if (t->v)
+		explicit_bzero(t->v, t->touched * sizeof(*t->v));
+	free(t->v);
+	*t = (struct table){0};
+}
+
+static void wipe_buf(struct buf *b)
+{
+	if (b->data)
+		explicit_bzero(b->data, b->cap);
+	buf_fini(b);
+}
+
+void secret_mask(const char *value, size_t len, char dst[26])
+{
+	size_t n = len < 25 ? len : 25, shown = len <= 6 ? 0 : 6;
+
+	memset(dst, '*', n);
+	memcpy(dst, value, shown);
+	if (len >= 20)
+		memcpy(dst + n - 4, value + len - 4, 4);
+	for (size_t i = 0; i < n; i++)
+		if (dst[i] < ' ' || dst[i] > '~')
+			dst[i] = '?';
+	dst[n] = '\0';
+}
+
+/* ---- plain form, inside of the seal ---- */
+
+static void put_entry(struct wire_w *w, const struct secret *x)
+{
+	wire_put_str(w, x->scope);
+	wire_put_str(w, x->name);
+	wire_put_str(w, x->targets);
+	wire_put_str(w, x->env);
+	wire_put_str(w, x->placeholder);
+	wire_put_str(w, x->command);
+	wire_put_u32(w, x->refresh_s);
+	wire_put_u64(w, (uint64_t)x->created_ms);
+	wire_put_u32(w, (uint32_t)x->value_len);
+	wire_put_bytes(w, x->value, x->value_len);
+}
+
+static bool get_entry(struct wire_r *r, struct secret *x)
+{
+	const uint8_t *p;
+	uint32_t len;
+
+	wire_get_strz(r, x->scope, sizeof(x->scope));
+	wire_get_strz(r, x->name, sizeof(x->name));
+	wire_get_strz(r, x->targets, sizeof(x->targets));
+	wire_get_strz(r, x->env, sizeof(x->env));
+	wire_get_strz(r, x->placeholder, sizeof(x->placeholder));
+	wire_get_strz(r, x->command, sizeof(x->command));
+	x->refresh_s = wire_get_u32(r);
+	x->created_ms = (int64_t)wire_get_u64(r);
+	len = wire_get_u32(r);
+	p = wire_get_bytes(r, len);
+	if (!p || len > EGRESS_SECRET_MAX)
+		return false;
+	memcpy(x->value, p, len);
+	x->value[len] = '\0';
+	x->value_len = len;
+	return true;
+}
+
+static int get_table(const struct buf *plain, struct table *t)
+{
+	struct wire_r r = wire_reader(plain->data, plain->len);
+	uint32_t version = wire_get_u32(&r), n = wire_get_u32(&r);
+
+	if (r.bad || version != VERSION || n > SECRETS_MAX)
+		return -EBADMSG;
+	for (t->n = 0; t->n < n; t->n++) {
+		t->touched = t->n + 1;
+		if (!get_entry(&r, &t->v[t->n]))
+			return -EBADMSG;
+	}
+	return wire_done(&r) ? 0 : -EBADMSG;
+}
+
+static int put_table(const struct table *t, struct buf *plain)
+{
+	size_t size = 8;
+	struct wire_w w;
+	char *room;
+	int r;
+
+	for (size_t i = 0; i < t->n; i++)
+		size += 64 + strlen(t->v[i].scope) + strlen(t->v[i].name) +
+			strlen(t->v[i].targets) + strlen(t->v[i].env) +
+			strlen(t->v[i].placeholder) + strlen(t->v[i].command) + t->v[i].value_len;
+	r = buf_room(plain, size, &room);
+	if (r < 0)
+		return r;
+	w = wire_writer(room, size);
+	wire_put_u32(&w, VERSION);
+	wire_put_u32(&w, (uint32_t)t->n);
+	for (size_t i = 0; i < t->n; i++)
+		put_entry(&w, &t->v[i]);
+	if (w.bad)
+		return -EMSGSIZE;
+	buf_grew(plain, w.pos);
+	return 0;
+}
+
+/* ---- files ---- */
+
+static int read_identity(const struct secrets *s, struct age_identity *ret)
+{
+	char *at;
+	struct buf b;
+	int r;
+
+	buf_init(&b, 4096);
+	r = io_read_file(s->dir, IDENTITY_NAME, &b);
+	if (r == 0) {
+		at = strstr(buf_str(&b), "AGE-SECRET-KEY-");
+		if (at)
+			at[strcspn(at, "\r\n ")] = '\0';
+		r = at ? age_identity_parse(at, ret) : -EINVAL;
+	}
+	wipe_buf(&b);
+	return r;
+}
+
+static int make_identity(const struct secrets *s)
+{
+	struct age_identity id;
+	char text[AGE_TEXT_BYTES + 1];
+	int r = age_identity_new(&id);
+
+	if (r < 0)
+		return r;
+	age_identity_print(&id, text);
+	strcat(text, "\n");
+	r = io_replace_file(s->dir, IDENTITY_NAME, text, strlen(text), 0600);
+	explicit_bzero(text, sizeof(text));
+	age_identity_wipe(&id);
+	return r;
+}
+
+static int load(const struct secrets *s, struct table *t, struct err *e)
+{
+	struct age_identity id;
+	struct buf sealed, plain;
+	int r;
+
+	*t = (struct table){.v = calloc(SECRETS_MAX, sizeof(*t->v))};
+	if (!t->v)
+		return err_sys(e, -ENOMEM, "read the secrets");
+	buf_init(&sealed, AGE_FILE_MAX);
+	buf_init(&plain, PLAIN_MAX);
+	r = io_read_file(s->dir, FILE_NAME, &sealed);
+	if (r == -ENOENT) {
+		buf_fini(&sealed);
+		return 0;
+	}
+	if (r == 0)
+		r = read_identity(s, &id);
+	if (r == 0) {
+		r = age_open(&id, buf_str(&sealed), sealed.len, &plain);
+		age_identity_wipe(&id);
+	}
+	if (r == 0)
+		r = get_table(&plain, t);
+	buf_fini(&sealed);
+	wipe_buf(&plain);
+	if (r < 0) {
+		table_wipe(t);
+		r = err_sys(e, r, "open the stored secrets");
+		err_hint(e, "%s and %s belong together; nothing was changed", FILE_NAME,
+			IDENTITY_NAME);
+	}
+	return r;
+}
+
+static int save(const struct secrets *s, const struct table *t, struct err *e)
+{
+	struct age_identity id;
+	struct buf sealed, plain;
+	int r;
+
+	buf_init(&sealed, AGE_FILE_MAX);
+	buf_init(&plain, PLAIN_MAX);
+	r = put_table(t, &plain);
+	if (r == 0)
+		r = read_identity(s, &id);
+	if (r == 0) {
+		r = age_seal(&id, plain.data, plain.len, &sealed);
+		age_identity_wipe(&id);
+	}
+	if (r == 0)
+		r = io_replace_file(s->dir, FILE_NAME, sealed.data, sealed.len, 0600);
+	wipe_buf(&plain);
+	buf_fini(&sealed);
+	return r < 0 ? err_sys(e, r, "store the secrets") : 0;
+}
+
+int secrets_open(const char *dir, struct secrets **ret_secrets, struct err *e)
+{
+	struct secrets *s = calloc(1, sizeof(*s));
+	struct stat sb;
+	int r = 0;
+
+	if (!s)
+		return err_sys(e, -ENOMEM, "open the secrets");
+	(void)pthread_mutex_init(&s->lock, NULL);
+	s->dir = -1;
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		r = -errno;
+	if (r == 0) {
+		s->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		r = s->dir < 0 || fstat(s->dir, &sb) < 0 ? -errno : 0;
+	}
+	if (r == 0 && (sb.st_uid != geteuid() || (sb.st_mode & 077)))
+		r = -EPERM;
+	/* A file without its identity is left alone: a new identity would make it unreadable for good. */
+	if (r == 0 && faccessat(s->dir, IDENTITY_NAME, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		r = faccessat(s->dir, FILE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? -ENOKEY
+										 : make_identity(s);
+	if (r < 0) {
+		secrets_close(s);
+		return err_sys(e, r, "open the secrets in '%s'", dir);
+	}
+	*ret_secrets = s;
+	return 0;
+}
+
+void secrets_close(struct secrets *s)
+{
+	if (!s)
+		return;
+	own_close_fd(&s->dir);
+	(void)pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+/* ---- the calls ---- */
+
+static int order(const struct secret *x, const char *scope, const char *name)
+{
+	int c = strcmp(x->scope, scope);
+
+	return c != 0 ? c : strcmp(x->name, name);
+}
+
+static bool name_ok(const char *s)
+{
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+
+	return n > 0 && s[n] == '\0' && s[0] != '-' && s[0] != '.';
+}
+
+static int judge(const struct secret *x, struct err *e)
+{
+	if (!name_ok(x->name))
+		return err_set(e, ERR_INVALID, -EINVAL, "'%s' is no name of a secret", x->name);
+	if (x->refresh_s > SECRET_REFRESH_MAX_S)
+		return err_set(e, ERR_INVALID, -EINVAL, "a secret is kept for a day at most");
+	if (x->command[0] ? strpbrk(x->command, "\r\n") != NULL : x->value_len == 0)
+		return err_set(e, ERR_INVALID, -EINVAL, "the secret '%s' is %s", x->name,
+			x->command[0] ? "a command of several lines" : "empty");
+	if (x->value_len > EGRESS_SECRET_MAX || memchr(x->value, '\0', x->value_len) ||
+		memchr(x->value, '\r', x->value_len) || memchr(x->value, '\n', x->value_len))
+		return err_set(e, ERR_INVALID, -EINVAL,
+			"the value of '%s' holds CR, LF or NUL, or is too long", x->name);
+	return 0;
+}
+
+int secrets_set(struct secrets *s, const struct secret *x, struct err *e)
+{
+	struct table t;
+	size_t at = 0;
+	int r = judge(x, e);
+
+	if (r < 0)
+		return r;
+	(void)pthread_mutex_lock(&s->lock);
+	r = load(s, &t, e);
+	while (r == 0 && at < t.n && order(&t.v[at], x->scope, x->name) < 0)
+		at++;
+	if (r == 0 && (at == t.n || order(&t.v[at], x->scope, x->name) != 0)) {
+		if (t.n == SECRETS_MAX) {
+			r = err_set(e, ERR_LIMIT, -ENOSPC, "more than %d secrets", SECRETS_MAX);
+		} else {
+			memmove(&t.v[at + 1], &t.v[at], (t.n - at) * sizeof(*t.v));
+			t.touched = ++t.n;
+		}
+	}
+	if (r == 0) {
+		t.v[at] = *x;
+		t.v[at].created_ms = clock_real_ms();
+		r = save(s, &t, e);
+	}
+	table_wipe(&t);
+	(void)pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+/* remove_if() - those of @scope and, unless NULL, of @name; *ret_n: how many there were */
+static int remove_if(
+	struct secrets *s, const char *scope, const char *name, size_t *ret_n, struct err *e)
+{
+	struct table t;
+	size_t kept = 0;
+	int r;
+
+	*ret_n = 0;
+	(void)pthread_mutex_lock(&s->lock);
+	r = load(s, &t, e);
+	for (size_t i = 0; r == 0 && i < t.n; i++) {
+		if (strcmp(t.v[i].scope, scope) == 0 && (!name || strcmp(t.v[i].name, name) == 0))
+			continue;
+		if (kept != i)
+			t.v[kept] = t.v[i];
+		kept++;
+	}
+	if (r == 0 && kept != t.n) {
+		*ret_n = t.n - kept;
+		t.n = kept;
+		r = save(s, &t, e);
+	}
+	table_wipe(&t);
+	(void)pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+int secrets_remove(
+	struct secrets *s, const char *scope, const char *name, bool *ret_removed, struct err *e)
+{
+	size_t n;
+	int r = remove_if(s, scope, name, &n, e);
+
+	*ret_removed = n > 0;
+	return r;
+}
+
+int secrets_forget(struct secrets *s, const char *scope, struct err *e)
+{
+	size_t n;
+
+	return remove_if(s, scope, NULL, &n, e);
+}
+
+int secrets_get(
+	struct secrets *s, const char *scope, const char *name, struct secret *ret, struct err *e)
+{
+	const struct secret *found = NULL;
+	struct table t;
+	int r;
+
+	(void)pthread_mutex_lock(&s->lock);
+	r = load(s, &t, e);
+	for (size_t i = 0; r == 0 && i < t.n; i++) {
+		if (strcmp(t.v[i].name, name) != 0)
+			continue;
+		if (strcmp(t.v[i].scope, scope) == 0)
+			found = &t.v[i];
+		else if (t.v[i].scope[0] == '\0' && !found)
+			found = &t.v[i];
+	}
+	if (r == 0 && !found)
+		r = err_set(e, ERR_NOT_FOUND, -ENOENT, "there is no secret '%s'", name);
+	if (r == 0) {
+		*ret = *found;
+		secret_mask(ret->value, ret->value_len, ret->mask);
+	}
+	table_wipe(&t);
+	(void)pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+int secrets_each(
+	struct secrets *s, int (*fn)(void *ctx, const struct secret *x), void *ctx, struct err *e)
+{
+	struct table t;
+	int r;
+
+	(void)pthread_mutex_lock(&s->lock);
+	r = load(s, &t, e);
+	for (size_t i = 0; r == 0 && i < t.n; i++) {
+		secret_mask(t.v[i].value, t.v[i].value_len, t.v[i].mask);
+		explicit_bzero(t.v[i].value, sizeof(t.v[i].value));
+		t.v[i].value_len = 0;
+		r = fn(ctx, &t.v[i]);
+	}
+	table_wipe(&t);
+	(void)pthread_mutex_unlock(&s->lock);
+	return r;
+}
