@@ -270,9 +270,10 @@ static void NORETURN run_child(struct start *s)
 
 /* ---- the parent ---- */
 
-static pid_t clone_child(int *ret_pidfd)
+static pid_t clone_child(bool host_net, int *ret_pidfd)
 {
-	struct clone_args a = {.flags = NAMESPACES | CLONE_PIDFD,
+	struct clone_args a = {
+		.flags = (NAMESPACES & ~(host_net ? (uint64_t)CLONE_NEWNET : 0)) | CLONE_PIDFD,
 		.exit_signal = SIGCHLD,
 		.pidfd = (uint64_t)(uintptr_t)ret_pidfd};
 
@@ -357,7 +358,7 @@ int jail_spawn(const struct jail_child *c, pid_t *ret_pid, int *ret_pidfd, struc
 		.go_fd = go_r,
 		.report_fd = report_w};
 
-	pid = clone_child(&pidfd);
+	pid = clone_child(c->host_net, &pidfd);
 	if (pid < 0)
 		return clone_error(-errno, e);
 	if (pid == 0) {

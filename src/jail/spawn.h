@@ -48,6 +48,7 @@ struct jail_child {
 	/* true: it keeps capabilities, valid in its own user namespace only, to build its own jail */
 	bool keep_caps;
 	const struct sock_fprog *filter; /* seccomp; may be NULL when keep_caps */
+	bool host_net; /* it keeps our network instead of an empty one: for who dials out */
 	bool landlock; /* it may only read and execute, and only what is in its root; where the kernel can */
 };
 

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define REPORT_TEXT_MAX 4096
-#define OTHER_FDS	1200u /* as in share.c: streams and everything that is no file of the guest's */
+#define OTHER_FDS	1600u /* as in share.c: streams and everything that is no file of the guest's */
 #define HEAP_MAX	(1ULL << 30)
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

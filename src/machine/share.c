@@ -17,7 +17,7 @@
 #include <sys/syscall.h>
 
 #define STACK_BYTES (1u << 20) /* reserved; what is not touched costs nothing */
-#define OTHER_FDS   1200u /* streams, and everything else that is no file of the guest's */
+#define OTHER_FDS   1600u /* streams, and everything else that is no file of the guest's */
 #define LEAST_FDS   64u
 
 struct share {
