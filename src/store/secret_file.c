@@ -1,4 +1,4 @@
-#include "store/secrets.h"
+#include "store/secret_file.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/wire.h"
@@ -16,18 +16,18 @@
 /* An entry is never larger than its struct and a few lengths. */
 #define PLAIN_MAX (8U << 20)
 
-struct secrets {
+struct secret_file {
 	pthread_mutex_t lock;
 	int dir;
 };
 
 /* The file's content while a call works on it. */
 struct table {
-	struct secret *v; /* room for SECRETS_MAX; only what is used is ever touched */
+	struct secret_entry *v; /* room for SECRET_FILE_MAX; only what is used is ever touched */
 	size_t n, touched;
 };
 
-void secret_wipe(struct secret *s)
+void secret_entry_wipe(struct secret_entry *s)
 {
 	explicit_bzero(s, sizeof(*s));
 }
@@ -63,13 +63,10 @@ void secret_mask(const char *value, size_t len, char dst[26])
 
 /* ---- plain form, inside of the seal ---- */
 
-static void put_entry(struct wire_w *w, const struct secret *x)
+static void put_entry(struct wire_w *w, const struct secret_entry *x)
 {
 	wire_put_str(w, x->scope);
 	wire_put_str(w, x->name);
-	wire_put_str(w, x->targets);
-	wire_put_str(w, x->env);
-	wire_put_str(w, x->placeholder);
 	wire_put_str(w, x->command);
 	wire_put_u32(w, x->refresh_s);
 	wire_put_u64(w, (uint64_t)x->created_ms);
@@ -77,16 +74,13 @@ static void put_entry(struct wire_w *w, const struct secret *x)
 	wire_put_bytes(w, x->value, x->value_len);
 }
 
-static bool get_entry(struct wire_r *r, struct secret *x)
+static bool get_entry(struct wire_r *r, struct secret_entry *x)
 {
 	const uint8_t *p;
 	uint32_t len;
 
 	wire_get_strz(r, x->scope, sizeof(x->scope));
 	wire_get_strz(r, x->name, sizeof(x->name));
-	wire_get_strz(r, x->targets, sizeof(x->targets));
-	wire_get_strz(r, x->env, sizeof(x->env));
-	wire_get_strz(r, x->placeholder, sizeof(x->placeholder));
 	wire_get_strz(r, x->command, sizeof(x->command));
 	x->refresh_s = wire_get_u32(r);
 	x->created_ms = (int64_t)wire_get_u64(r);
@@ -105,7 +99,7 @@ static int get_table(const struct buf *plain, struct table *t)
 	struct wire_r r = wire_reader(plain->data, plain->len);
 	uint32_t version = wire_get_u32(&r), n = wire_get_u32(&r);
 
-	if (r.bad || version != VERSION || n > SECRETS_MAX)
+	if (r.bad || version != VERSION || n > SECRET_FILE_MAX)
 		return -EBADMSG;
 	for (t->n = 0; t->n < n; t->n++) {
 		t->touched = t->n + 1;
@@ -124,8 +118,7 @@ static int put_table(const struct table *t, struct buf *plain)
 
 	for (size_t i = 0; i < t->n; i++)
 		size += 64 + strlen(t->v[i].scope) + strlen(t->v[i].name) +
-			strlen(t->v[i].targets) + strlen(t->v[i].env) +
-			strlen(t->v[i].placeholder) + strlen(t->v[i].command) + t->v[i].value_len;
+			strlen(t->v[i].command) + t->v[i].value_len;
 	r = buf_room(plain, size, &room);
 	if (r < 0)
 		return r;
@@ -142,7 +135,7 @@ static int put_table(const struct table *t, struct buf *plain)
 
 /* ---- files ---- */
 
-static int read_identity(const struct secrets *s, struct age_identity *ret)
+static int read_identity(const struct secret_file *s, struct age_identity *ret)
 {
 	char *at;
 	struct buf b;
@@ -160,7 +153,7 @@ static int read_identity(const struct secrets *s, struct age_identity *ret)
 	return r;
 }
 
-static int make_identity(const struct secrets *s)
+static int make_identity(const struct secret_file *s)
 {
 	struct age_identity id;
 	char text[AGE_TEXT_BYTES + 1];
@@ -176,13 +169,13 @@ static int make_identity(const struct secrets *s)
 	return r;
 }
 
-static int load(const struct secrets *s, struct table *t, struct err *e)
+static int load(const struct secret_file *s, struct table *t, struct err *e)
 {
 	struct age_identity id;
 	struct buf sealed, plain;
 	int r;
 
-	*t = (struct table){.v = calloc(SECRETS_MAX, sizeof(*t->v))};
+	*t = (struct table){.v = calloc(SECRET_FILE_MAX, sizeof(*t->v))};
 	if (!t->v)
 		return err_sys(e, -ENOMEM, "read the secrets");
 	buf_init(&sealed, AGE_FILE_MAX);
@@ -211,7 +204,7 @@ static int load(const struct secrets *s, struct table *t, struct err *e)
 	return r;
 }
 
-static int save(const struct secrets *s, const struct table *t, struct err *e)
+static int save(const struct secret_file *s, const struct table *t, struct err *e)
 {
 	struct age_identity id;
 	struct buf sealed, plain;
@@ -233,9 +226,9 @@ static int save(const struct secrets *s, const struct table *t, struct err *e)
 	return r < 0 ? err_sys(e, r, "store the secrets") : 0;
 }
 
-int secrets_open(const char *dir, struct secrets **ret_secrets, struct err *e)
+int secret_file_open(const char *dir, struct secret_file **ret_file, struct err *e)
 {
-	struct secrets *s = calloc(1, sizeof(*s));
+	struct secret_file *s = calloc(1, sizeof(*s));
 	struct stat sb;
 	int r = 0;
 
@@ -256,14 +249,14 @@ int secrets_open(const char *dir, struct secrets **ret_secrets, struct err *e)
 		r = faccessat(s->dir, FILE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? -ENOKEY
 										 : make_identity(s);
 	if (r < 0) {
-		secrets_close(s);
+		secret_file_close(s);
 		return err_sys(e, r, "open the secrets in '%s'", dir);
 	}
-	*ret_secrets = s;
+	*ret_file = s;
 	return 0;
 }
 
-void secrets_close(struct secrets *s)
+void secret_file_close(struct secret_file *s)
 {
 	if (!s)
 		return;
@@ -274,7 +267,7 @@ void secrets_close(struct secrets *s)
 
 /* ---- the calls ---- */
 
-static int order(const struct secret *x, const char *scope, const char *name)
+static int order(const struct secret_entry *x, const char *scope, const char *name)
 {
 	int c = strcmp(x->scope, scope);
 
@@ -288,7 +281,7 @@ static bool name_ok(const char *s)
 	return n > 0 && s[n] == '\0' && s[0] != '-' && s[0] != '.';
 }
 
-static int judge(const struct secret *x, struct err *e)
+static int judge(const struct secret_entry *x, struct err *e)
 {
 	if (!name_ok(x->name))
 		return err_set(e, ERR_INVALID, -EINVAL, "'%s' is no name of a secret", x->name);
@@ -304,7 +297,7 @@ static int judge(const struct secret *x, struct err *e)
 	return 0;
 }
 
-int secrets_set(struct secrets *s, const struct secret *x, struct err *e)
+int secret_file_set(struct secret_file *s, const struct secret_entry *x, struct err *e)
 {
 	struct table t;
 	size_t at = 0;
@@ -317,8 +310,8 @@ int secrets_set(struct secrets *s, const struct secret *x, struct err *e)
 	while (r == 0 && at < t.n && order(&t.v[at], x->scope, x->name) < 0)
 		at++;
 	if (r == 0 && (at == t.n || order(&t.v[at], x->scope, x->name) != 0)) {
-		if (t.n == SECRETS_MAX) {
-			r = err_set(e, ERR_LIMIT, -ENOSPC, "more than %d secrets", SECRETS_MAX);
+		if (t.n == SECRET_FILE_MAX) {
+			r = err_set(e, ERR_LIMIT, -ENOSPC, "more than %d secrets", SECRET_FILE_MAX);
 		} else {
 			memmove(&t.v[at + 1], &t.v[at], (t.n - at) * sizeof(*t.v));
 			t.touched = ++t.n;
@@ -336,7 +329,7 @@ int secrets_set(struct secrets *s, const struct secret *x, struct err *e)
 
 /* remove_if() - those of @scope and, unless NULL, of @name; *ret_n: how many there were */
 static int remove_if(
-	struct secrets *s, const char *scope, const char *name, size_t *ret_n, struct err *e)
+	struct secret_file *s, const char *scope, const char *name, size_t *ret_n, struct err *e)
 {
 	struct table t;
 	size_t kept = 0;
@@ -362,8 +355,8 @@ static int remove_if(
 	return r;
 }
 
-int secrets_remove(
-	struct secrets *s, const char *scope, const char *name, bool *ret_removed, struct err *e)
+int secret_file_remove(struct secret_file *s, const char *scope, const char *name,
+	bool *ret_removed, struct err *e)
 {
 	size_t n;
 	int r = remove_if(s, scope, name, &n, e);
@@ -372,17 +365,17 @@ int secrets_remove(
 	return r;
 }
 
-int secrets_forget(struct secrets *s, const char *scope, struct err *e)
+int secret_file_forget(struct secret_file *s, const char *scope, struct err *e)
 {
 	size_t n;
 
 	return remove_if(s, scope, NULL, &n, e);
 }
 
-int secrets_get(
-	struct secrets *s, const char *scope, const char *name, struct secret *ret, struct err *e)
+int secret_file_get(struct secret_file *s, const char *scope, const char *name,
+	struct secret_entry *ret, struct err *e)
 {
-	const struct secret *found = NULL;
+	const struct secret_entry *found = NULL;
 	struct table t;
 	int r;
 
@@ -407,8 +400,8 @@ int secrets_get(
 	return r;
 }
 
-int secrets_each(
-	struct secrets *s, int (*fn)(void *ctx, const struct secret *x), void *ctx, struct err *e)
+int secret_file_each(struct secret_file *s, int (*fn)(void *ctx, const struct secret_entry *x),
+	void *ctx, struct err *e)
 {
 	struct table t;
 	int r;

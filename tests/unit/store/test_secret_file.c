@@ -1,7 +1,7 @@
-/* test_secrets.c - secrets at rest: kept, replaced, masked, removed; never readable in the file */
+/* test_secret_file.c - secrets at rest: kept, replaced, masked, removed; never readable in the file */
 #include "check.h"
 #include "base/io.h"
-#include "store/secrets.h"
+#include "store/secret_file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 struct place {
 	char dir[64];
-	struct secrets *s;
+	struct secret_file *s;
 };
 
 static struct place make(void)
@@ -21,7 +21,7 @@ static struct place make(void)
 	struct err e = {0};
 
 	assert_non_null(mkdtemp(p.dir));
-	assert_int_equal(secrets_open(p.dir, &p.s, &e), 0);
+	assert_int_equal(secret_file_open(p.dir, &p.s, &e), 0);
 	return p;
 }
 
@@ -29,14 +29,14 @@ static void clean(struct place *p)
 {
 	char cmd[128];
 
-	secrets_close(p->s);
+	secret_file_close(p->s);
 	(void)snprintf(cmd, sizeof(cmd), "rm -rf %s", p->dir);
 	assert_int_equal(system(cmd), 0);
 }
 
 static int set(struct place *p, const char *scope, const char *name, const char *value)
 {
-	struct secret *x = calloc(1, sizeof(*x));
+	struct secret_entry *x = calloc(1, sizeof(*x));
 	struct err e = {0};
 	int r;
 
@@ -45,29 +45,29 @@ static int set(struct place *p, const char *scope, const char *name, const char 
 	(void)snprintf(x->name, sizeof(x->name), "%s", name);
 	x->value_len = strlen(value);
 	memcpy(x->value, value, x->value_len < sizeof(x->value) ? x->value_len : 0);
-	r = secrets_set(p->s, x, &e);
+	r = secret_file_set(p->s, x, &e);
 	free(x);
 	return r;
 }
 
-static int get(struct place *p, const char *scope, const char *name, struct secret *ret)
+static int get(struct place *p, const char *scope, const char *name, struct secret_entry *ret)
 {
 	struct err e = {0};
 
-	return secrets_get(p->s, scope, name, ret, &e);
+	return secret_file_get(p->s, scope, name, ret, &e);
 }
 
 static void kept_and_replaced(void **state)
 {
 	struct place p = make();
-	struct secret *x = calloc(1, sizeof(*x));
+	struct secret_entry *x = calloc(1, sizeof(*x));
 	struct err e = {0};
 	(void)state;
 
 	assert_int_equal(set(&p, "", "github", "first-value"), 0);
 	assert_int_equal(set(&p, "", "github", VALUE), 0);
-	secrets_close(p.s);
-	assert_int_equal(secrets_open(p.dir, &p.s, &e), 0);
+	secret_file_close(p.s);
+	assert_int_equal(secret_file_open(p.dir, &p.s, &e), 0);
 	assert_int_equal(get(&p, "0123456789abcdef", "github", x), 0); /* the global one */
 	assert_string_equal(x->value, VALUE);
 	assert_int_equal(set(&p, "0123456789abcdef", "github", "its own"), 0);
@@ -124,7 +124,7 @@ static void refused_when_set(void **state)
 	clean(&p);
 }
 
-static int count(void *ctx, const struct secret *x)
+static int count(void *ctx, const struct secret_entry *x)
 {
 	unsigned *n = ctx;
 
@@ -146,15 +146,15 @@ static void removed(void **state)
 	assert_int_equal(set(&p, "", "a", VALUE), 0);
 	assert_int_equal(set(&p, "", "b", VALUE), 0);
 	assert_int_equal(set(&p, "0123456789abcdef", "a", VALUE), 0);
-	assert_int_equal(secrets_each(p.s, count, &n, &e), 0);
+	assert_int_equal(secret_file_each(p.s, count, &n, &e), 0);
 	assert_int_equal(n, 3);
-	assert_int_equal(secrets_remove(p.s, "", "a", &was, &e), 0);
+	assert_int_equal(secret_file_remove(p.s, "", "a", &was, &e), 0);
 	assert_true(was);
-	assert_int_equal(secrets_remove(p.s, "", "a", &was, &e), 0);
+	assert_int_equal(secret_file_remove(p.s, "", "a", &was, &e), 0);
 	assert_false(was);
-	assert_int_equal(secrets_forget(p.s, "0123456789abcdef", &e), 0);
+	assert_int_equal(secret_file_forget(p.s, "0123456789abcdef", &e), 0);
 	n = 0;
-	assert_int_equal(secrets_each(p.s, count, &n, &e), 0);
+	assert_int_equal(secret_file_each(p.s, count, &n, &e), 0);
 	assert_int_equal(n, 1);
 	clean(&p);
 }
@@ -179,7 +179,7 @@ static void masks(void **state)
 static void damage_loses_nothing(void **state)
 {
 	struct place p = make();
-	struct secret *x = calloc(1, sizeof(*x));
+	struct secret_entry *x = calloc(1, sizeof(*x));
 	char path[128], saved[128];
 	struct err e = {0};
 	struct stat sb;
@@ -191,17 +191,17 @@ static void damage_loses_nothing(void **state)
 	assert_int_equal(rename(path, saved), 0);
 	assert_true(
 		set(&p, "", "b", "other") < 0); /* not overwritten with one that opens nothing */
-	secrets_close(p.s);
+	secret_file_close(p.s);
 	p.s = NULL;
-	assert_int_equal(secrets_open(p.dir, &p.s, &e), -ENOKEY);
+	assert_int_equal(secret_file_open(p.dir, &p.s, &e), -ENOKEY);
 	assert_int_equal(rename(saved, path), 0);
-	assert_int_equal(secrets_open(p.dir, &p.s, &e), 0);
+	assert_int_equal(secret_file_open(p.dir, &p.s, &e), 0);
 	assert_int_equal(get(&p, "", "a", x), 0);
 	assert_string_equal(x->value, VALUE);
-	secrets_close(p.s);
+	secret_file_close(p.s);
 	assert_int_equal(chmod(p.dir, 0755), 0); /* others may look into it: refused */
 	p.s = NULL;
-	assert_int_equal(secrets_open(p.dir, &p.s, &e), -EPERM);
+	assert_int_equal(secret_file_open(p.dir, &p.s, &e), -EPERM);
 	assert_int_equal(stat(p.dir, &sb), 0);
 	free(x);
 	clean(&p);
