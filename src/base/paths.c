@@ -89,6 +89,8 @@ int paths_find(struct paths *p, struct err *e)
 
 	if (r == 0)
 		r = user_dir(p->cache, "SBX_CACHE_DIR", "XDG_CACHE_HOME", ".cache", e);
+	if (r == 0)
+		r = user_dir(p->config, "SBX_CONFIG_DIR", "XDG_CONFIG_HOME", ".config", e);
 	return r < 0 ? r : program_dirs(p, e);
 }
 

@@ -2,6 +2,7 @@
  *
  * state    $SBX_STATE_DIR, else $XDG_STATE_HOME/sbx, else ~/.local/state/sbx
  * cache    $SBX_CACHE_DIR, else $XDG_CACHE_HOME/sbx, else ~/.cache/sbx   (images, kernels)
+ * config   $SBX_CONFIG_DIR, else $XDG_CONFIG_HOME/sbx, else ~/.config/sbx   (services of the user's own)
  * programs $SBX_LIBEXEC_DIR, else the directory of the running program if sbxd is in it (a build
  *          tree), else ../libexec/sbx from it
  * data     $SBX_DATA_DIR, else the source tree of a build tree, else ../share/sbx
@@ -16,11 +17,12 @@
 struct paths {
 	char state[PATH_MAX];
 	char cache[PATH_MAX];
+	char config[PATH_MAX];
 	char libexec[PATH_MAX];
 	char data[PATH_MAX];
 };
 
-/* paths_find() - fill all four; creates nothing */
+/* paths_find() - fill all five; creates nothing */
 int paths_find(struct paths *ret_paths, struct err *e) MUST_USE;
 /* paths_mkdir() - make @path and its parents (0700 each new one); refuses a last component that
  * is a symbolic link, is not owned by this user, or is writable for others

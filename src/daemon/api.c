@@ -2,13 +2,17 @@
 #include <errno.h>
 #include <string.h>
 
-enum { BODY = 1, UPGRADE = 2 }; /* what a route takes beside its path */
+enum {
+	BODY = 1,
+	UPGRADE = 2,
+	RAW = 4 /* bytes, not JSON */
+}; /* what a route takes beside its path */
 
 struct route {
 	const char *method;
 	const char *path[4]; /* after v1; "{name}" and "{id}" stand for anything */
 	unsigned takes;
-	const char *params[3]; /* query parameters it knows */
+	const char *params[6]; /* query parameters it knows */
 	api_fn fn;
 };
 
@@ -30,6 +34,11 @@ static const struct route routes[] = {
 	{"DELETE", {"images", "{id}"}, 0, {0}, api_image_remove},
 	{"GET", {"diagnose"}, 0, {0}, api_diagnose},
 	{"POST", {"daemon", "stop"}, BODY, {0}, api_daemon_stop},
+	{"GET", {"services"}, 0, {0}, api_services},
+	{"GET", {"secrets"}, 0, {0}, api_secrets},
+	{"PUT", {"secrets", "{id}"}, RAW, {"sandbox", "command", "refresh"}, api_secret_set},
+	{"DELETE", {"secrets", "{id}"}, 0, {"sandbox"}, api_secret_remove},
+	{"GET", {"audit"}, 0, {"sandbox", "decision", "event", "after", "limit"}, api_audit},
 };
 
 const char *api_param(const struct api_call *a, const char *name)
@@ -100,6 +109,12 @@ static int check(struct conn *c, const struct route *r, const struct http_head *
 				   : "this needs 'Upgrade: sbx-agent/1'");
 	if (c->body.len == 0)
 		return 0;
+	if (r->takes & RAW)
+		return type && strcmp(type, "application/octet-stream") == 0
+			       ? 0
+			       : err_set(e, ERR_INVALID, -EINVAL,
+					 "the body must be of Content-Type "
+					 "application/octet-stream");
 	if (!(r->takes & BODY))
 		return err_set(e, ERR_INVALID, -EINVAL, "this request takes no body");
 	if (!type || strncmp(type, "application/json", 16) != 0 ||
@@ -124,7 +139,7 @@ int api_dispatch(struct conn *c, struct err *e)
 	if (!route)
 		return -ENOENT;
 	r = check(c, route, h, e);
-	if (r == 0 && c->body.len > 0)
+	if (r == 0 && c->body.len > 0 && !(route->takes & RAW))
 		r = js_parse(c->body.data, c->body.len, JS_TEXT_MAX, &body, e);
 	if (r < 0)
 		return r;

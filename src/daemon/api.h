@@ -46,4 +46,10 @@ int api_images(struct api_call *a, struct err *e);
 int api_image_remove(struct api_call *a, struct err *e);
 int api_diagnose(struct api_call *a, struct err *e);
 int api_daemon_stop(struct api_call *a, struct err *e);
+/* api_secrets.c */
+int api_secrets(struct api_call *a, struct err *e);
+int api_secret_set(struct api_call *a, struct err *e);
+int api_secret_remove(struct api_call *a, struct err *e);
+int api_services(struct api_call *a, struct err *e);
+int api_audit(struct api_call *a, struct err *e);
 #endif

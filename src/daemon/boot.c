@@ -1,6 +1,7 @@
 #include "daemon/boot.h"
 #include "daemon/agent.h"
 #include "base/clock.h"
+#include "daemon/credentials.h"
 #include "base/escape.h"
 #include "base/log.h"
 #include <errno.h>
@@ -8,25 +9,37 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* fill_env() - NAME=value of every variable, as one list on the heap */
-static int fill_env(const struct plan *p, struct agent_strv *ret)
+/* fill_env() - NAME=value of every variable, as one list on the heap: stand-ins of credentials first, so
+ * that what the plan names wins
+ */
+static int fill_env(struct sandbox *s, struct agent_strv *ret)
 {
-	char **v = calloc(js_len(p->env) + 1, sizeof(char *));
+	const struct plan *p = s->plan;
+	struct credentials c;
+	struct err e = {0};
 	const struct js *value;
 	const char *name;
 	void *iter = NULL;
 	size_t n = 0;
+	int r = credentials_for(s, &c, &e);
 
-	if (!v)
-		return -ENOMEM;
-	while (js_each(p->env, &iter, &name, &value))
-		if (asprintf(&v[n++], "%s=%s", name, js_str(value)) < 0) {
-			v[n - 1] = NULL;
-			break;
-		}
-	ret->v = v;
+	ret->v = r < 0 ? NULL : calloc(js_len(p->env) + c.n_env + 1, sizeof(char *));
+	if (r < 0)
+		log_warn("sandbox %s: %s", s->name, e.msg);
+	else if (!ret->v)
+		r = -ENOMEM;
+	for (size_t i = 0; r == 0 && i < c.n_env; i++) {
+		ret->v[n] = strdup(c.env[i]);
+		r = ret->v[n] ? 0 : -ENOMEM;
+		n += r == 0;
+	}
+	while (r == 0 && js_each(p->env, &iter, &name, &value)) {
+		r = asprintf(&ret->v[n], "%s=%s", name, js_str(value)) < 0 ? -ENOMEM : 0;
+		n += r == 0;
+	}
 	ret->n = n;
-	return n == js_len(p->env) && (n == 0 || v[n - 1]) ? 0 : -ENOMEM;
+	credentials_fini(&c);
+	return r;
 }
 
 /* agent_setup_fini() frees what decoding made, which is laid out differently: this frees ours */
@@ -41,7 +54,7 @@ static void free_setup(struct agent_setup *m)
 	free(m);
 }
 
-static int fill_setup(const struct sandbox *s, struct agent_setup *m)
+static int fill_setup(struct sandbox *s, struct agent_setup *m)
 {
 	const struct plan *p = s->plan;
 
@@ -67,7 +80,7 @@ static int fill_setup(const struct sandbox *s, struct agent_setup *m)
 			return -ENOMEM;
 		m->n_mounts++;
 	}
-	return fill_env(p, &m->env);
+	return fill_env(s, &m->env);
 }
 
 static int send_setup(struct sandbox *s, struct agent_stream *a, struct err *e)

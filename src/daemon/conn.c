@@ -101,6 +101,21 @@ int conn_text(struct conn *c, const void *p, size_t len)
 	return answer(c, 200, "text/plain; charset=utf-8", p, len);
 }
 
+int conn_ndjson(struct conn *c, const void *p, size_t len)
+{
+	return answer(c, 200, "application/x-ndjson", p, len);
+}
+
+void conn_wipe(struct conn *c)
+{
+	/* The bytes beyond what is in use were in use before they were eaten. */
+	if (c->body.data)
+		explicit_bzero(c->body.data, c->body.cap);
+	if (c->in.data)
+		explicit_bzero(c->in.data + c->in.len, c->in.cap - c->in.len);
+	buf_clear(&c->body);
+}
+
 int conn_empty(struct conn *c, int status)
 {
 	return answer(c, status, NULL, "", 0);

@@ -33,7 +33,10 @@ void *conn_main(void *conn);
 int conn_json(struct conn *c, int status, struct js *v) MUST_USE;
 int conn_fail(struct conn *c, const struct err *e) MUST_USE;
 int conn_text(struct conn *c, const void *p, size_t len) MUST_USE;
+int conn_ndjson(struct conn *c, const void *p, size_t len) MUST_USE; /* whole lines, at once */
 int conn_empty(struct conn *c, int status) MUST_USE;
+/* conn_wipe() - the request's body was a secret: what the connection has of it becomes zeros */
+void conn_wipe(struct conn *c);
 /* lines of application/x-ndjson, chunked; conn_lines_end() closes the body */
 int conn_lines_begin(struct conn *c) MUST_USE;
 int conn_line(struct conn *c, struct js *v) MUST_USE;

@@ -8,6 +8,8 @@
 #define DAEMON_DAEMON_H
 #include "base/paths.h"
 #include "daemon/plan.h"
+#include "store/audit.h"
+#include "store/secret_file.h"
 #include "store/store.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,6 +18,8 @@
 #define DAEMON_LOCK	     "sbxd.lock"
 #define DAEMON_LOG	     "sbxd.log"
 #define DAEMON_BOXES	     "sandboxes"
+#define DAEMON_AUDIT	     "audit" /* directory of the audit log */
+#define DAEMON_SECRETS	     "secrets" /* directory of the secret file */
 #define DAEMON_RESERVE	     "reserve"
 #define DAEMON_RESERVE_BYTES (512U << 10)
 #define DAEMON_LOG_MAX	     (1 << 20)
@@ -35,6 +39,9 @@ struct daemon {
 	int listen_fd;
 	int stop_fd; /* eventfd: readable when the daemon shall end */
 	struct store *store;
+	struct audit *audit;
+	struct secret_file *secrets;
+	atomic_bool refreshing; /* a thread asks commands for secrets again */
 	struct store_report report; /* of opening the store: diagnose shows it */
 	char boot_id[37];
 	int64_t started_ms;

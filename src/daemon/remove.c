@@ -77,6 +77,9 @@ static int remove_owned(struct sandbox *s, struct err *e)
 	if (r < 0)
 		return err_sys(e, r, "remove the directory of sandbox '%s'", s->name);
 	machine_forget(s->id);
+	r = secret_file_forget(s->d->secrets, s->id, e);
+	if (r < 0)
+		return r;
 	r = store_remove(s->d->store, s->id, e);
 	if (r < 0)
 		return r;

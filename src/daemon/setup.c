@@ -122,6 +122,22 @@ static int open_store(struct daemon *d, struct err *e)
 	return 0;
 }
 
+/* open_records() - audit log and secrets. Without an audit log nothing may be decided, so its failure is
+ * one of the daemon; secrets that cannot be opened are not touched, and nothing goes on without them.
+ */
+static int open_records(struct daemon *d, struct err *e)
+{
+	char path[PATH_MAX];
+	int r = paths_join(path, d->paths.state, DAEMON_AUDIT);
+
+	if (r == 0)
+		r = audit_open(path, &d->audit, e);
+	if (r < 0)
+		return r;
+	r = paths_join(path, d->paths.state, DAEMON_SECRETS);
+	return r < 0 ? r : secret_file_open(path, &d->secrets, e);
+}
+
 int daemon_open(struct daemon *d, bool own_log, struct err *e)
 {
 	int r;
@@ -159,7 +175,8 @@ int daemon_open(struct daemon *d, bool own_log, struct err *e)
 		return err_sys(e, -errno, "make an eventfd");
 	read_boot_id(d->boot_id);
 	plan_host_find(&d->host);
-	return open_store(d, e);
+	r = open_store(d, e);
+	return r < 0 ? r : open_records(d, e);
 }
 
 void daemon_close(struct daemon *d)

@@ -145,7 +145,8 @@ static int send_ask(struct http_client *c, const struct http_ask *ask, const cha
 	if (r == 0 && pass_fd)
 		r = http_put_field(&out, "Sbx-Pass-Fd", "1");
 	if (r == 0 && ask->body) {
-		r = http_put_field(&out, "Content-Type", "application/json");
+		r = http_put_field(
+			&out, "Content-Type", ask->type ? ask->type : "application/json");
 		if (r == 0)
 			r = http_put_length(&out, ask->body_len);
 	}

@@ -21,8 +21,9 @@ struct http_client {
 struct http_ask {
 	const char *method, *target;
 	const char *accept; /* NULL: none */
-	const char *body; /* JSON; NULL: no body */
+	const char *body; /* NULL: no body */
 	size_t body_len;
+	const char *type; /* of the body; NULL: application/json */
 };
 
 struct http_reply {

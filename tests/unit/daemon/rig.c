@@ -65,6 +65,11 @@ static void make_kit(const struct rig *r)
 	static const char spec[] = "schemaVersion: \"2\"\nkind: sandbox\nname: box\n"
 				   "sandbox:\n  entrypoint: [run]\n  command: [me]\n";
 
+	static const char service[] = "name: forge\ndescription: d\nenv: [FORGE_TOKEN]\n"
+				      "slots: [{hosts: [forge.test], query: key}]\n";
+
+	assert_int_equal(mkdir(rig_path(r, "data/services"), 0700), 0);
+	write_text(r, "data/services/forge.yaml", service, sizeof(service) - 1);
 	assert_int_equal(mkdir(rig_path(r, "data/kits"), 0700), 0);
 	assert_int_equal(mkdir(rig_path(r, "data/kits/box"), 0700), 0);
 	assert_int_equal(mkdir(rig_path(r, "data/kits/box/files"), 0700), 0);
@@ -208,6 +213,7 @@ static void child(const struct rig *r, int ready)
 	(void)snprintf(number, sizeof(number), "%d", ready);
 	(void)setenv("SBX_STATE_DIR", rig_path(r, "state"), 1);
 	(void)setenv("SBX_CACHE_DIR", rig_path(r, "cache"), 1);
+	(void)setenv("SBX_CONFIG_DIR", rig_path(r, "config"), 1);
 	(void)setenv("SBX_LIBEXEC_DIR", rig_path(r, "libexec"), 1);
 	(void)setenv("SBX_DATA_DIR", rig_path(r, "data"), 1);
 	{
@@ -297,8 +303,15 @@ int rig_connect(const struct rig *r)
 int rig_ask(struct rig *r, const char *method, const char *target, const char *body,
 	const struct js **ret)
 {
+	return rig_ask_as(r, method, target, NULL, body, ret);
+}
+
+int rig_ask_as(struct rig *r, const char *method, const char *target, const char *type,
+	const char *body, const struct js **ret)
+{
 	struct http_ask ask = {.method = method,
 		.target = target,
+		.type = type,
 		.body = body,
 		.body_len = body ? strlen(body) : 0};
 	AUTO(http_client) c = {.fd = -1};

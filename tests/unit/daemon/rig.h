@@ -30,6 +30,9 @@ int rig_connect(const struct rig *r);
 /* rig_ask() - one request; status, and the answer in *ret (owned by the rig, until the next call) */
 int rig_ask(struct rig *r, const char *method, const char *target, const char *body,
 	const struct js **ret);
+/* rig_ask_as() - with a body of another type than JSON */
+int rig_ask_as(struct rig *r, const char *method, const char *target, const char *type,
+	const char *body, const struct js **ret);
 /* rig_create() - a sandbox of that name with the workspace; asserts */
 void rig_create(struct rig *r, const char *name);
 void rig_start(struct rig *r, const char *name);

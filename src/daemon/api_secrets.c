@@ -1,0 +1,245 @@
+#include "daemon/api.h"
+#include "daemon/credentials.h"
+#include "daemon/view.h"
+#include "base/clock.h"
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+/* Secrets go in and never come out: what is listed is masked. Audit records are read here too. */
+
+#define AUDIT_ANSWER_MAX (15U << 20)
+
+static int no_memory(struct err *e)
+{
+	return err_set(e, ERR_LIMIT, -ENOMEM, "out of memory");
+}
+
+/* take_scope() - ?sandbox=NAME as its id; "" without one */
+static int take_scope(struct api_call *a, char dst[STORE_ID_LEN + 1], struct err *e)
+{
+	const char *name = api_param(a, "sandbox");
+	AUTO_BOX box = NULL;
+
+	dst[0] = '\0';
+	if (!name)
+		return 0;
+	box = sandbox_find(a->d, name, e);
+	if (!box)
+		return -ENOENT;
+	memcpy(dst, box->id, STORE_ID_LEN + 1);
+	return 0;
+}
+
+static int take_number(
+	struct api_call *a, const char *param, uint64_t max, uint64_t *ret, struct err *e)
+{
+	const char *text = api_param(a, param);
+	char *end = NULL;
+	unsigned long long v;
+
+	if (!text)
+		return 0;
+	errno = 0;
+	v = strtoull(text, &end, 10);
+	if (errno || *end || text[0] < '0' || text[0] > '9' || v > max)
+		return err_set(e, ERR_INVALID, -EINVAL, "%s: not a number from 0 to %llu", param,
+			(unsigned long long)max);
+	*ret = v;
+	return 0;
+}
+
+static int fill_entry(struct api_call *a, struct secret_entry *x, struct err *e)
+{
+	const struct buf *b = &a->c->body;
+	uint64_t refresh = SECRET_REFRESH_S;
+	int r = take_scope(a, x->scope, e);
+
+	if (r == 0)
+		r = take_number(a, "refresh", SECRET_REFRESH_MAX_S, &refresh, e);
+	if (r < 0)
+		return r;
+	if (strlen(a->arg) > SECRET_NAME_MAX)
+		return err_set(e, ERR_INVALID, -EINVAL, "the name is too long");
+	memcpy(x->name, a->arg, strlen(a->arg) + 1);
+	if (!api_flag(a, "command")) {
+		if (b->len > EGRESS_SECRET_MAX)
+			return err_set(e, ERR_INVALID, -E2BIG, "a secret has at most %d bytes",
+				EGRESS_SECRET_MAX);
+		if (b->len > 0)
+			memcpy(x->value, b->data, b->len);
+		x->value_len = b->len;
+		return 0;
+	}
+	if (b->len > SECRET_COMMAND_MAX || memchr(buf_str(b), '\0', b->len))
+		return err_set(e, ERR_INVALID, -E2BIG, "a command has at most %d bytes, none zero",
+			SECRET_COMMAND_MAX);
+	memcpy(x->command, buf_str(b), b->len + 1);
+	x->refresh_s = (uint32_t)refresh;
+	return 0;
+}
+
+/* try_command() - a command that prints nothing usable is refused when it is set, not when it is needed */
+static int try_command(const struct secret_entry *x, struct err *e)
+{
+	AUTO(buf) out = {0};
+	int r;
+
+	buf_init(&out, EGRESS_SECRET_MAX + 1);
+	r = credentials_run(x->command, clock_ms() + CREDENTIALS_RUN_MS, &out, e);
+	if (r == 0 && (out.len == 0 || out.len > EGRESS_SECRET_MAX))
+		r = err_set(e, ERR_INVALID, -EINVAL, "its command printed %s",
+			out.len ? "too much" : "nothing");
+	if (out.data)
+		explicit_bzero(out.data, out.cap);
+	return r < 0 ? err_wrap(e, r, "try the secret '%s'", x->name) : 0;
+}
+
+int api_secret_set(struct api_call *a, struct err *e)
+{
+	struct secret_entry *x = calloc(1, sizeof(*x));
+	struct service_set services;
+	int r = x ? credentials_services(a->d, &services, e) : no_memory(e);
+
+	if (r == 0) {
+		if (!service_find(&services, a->arg)) {
+			r = err_set(e, ERR_NOT_FOUND, -ENOENT, "there is no service '%s'", a->arg);
+			err_hint(e,
+				"sbx secret ls --services lists them; a file in services/ of the "
+				"configuration adds one");
+		}
+		service_set_fini(&services);
+	}
+	if (r == 0)
+		r = fill_entry(a, x, e);
+	conn_wipe(a->c);
+	if (r == 0 && x->command[0])
+		r = try_command(x, e);
+	if (r == 0)
+		r = secret_file_set(a->d->secrets, x, e);
+	if (r == 0) {
+		credentials_changed(a->d, x->scope, x->name);
+		if (x->command[0])
+			credentials_refresher(a->d);
+		r = audit_admin(a->d->audit, "secret.set", x->scope, x->name, e);
+	}
+	if (x)
+		secret_entry_wipe(x);
+	free(x);
+	return r < 0 ? r : conn_empty(a->c, 204);
+}
+
+int api_secret_remove(struct api_call *a, struct err *e)
+{
+	char scope[STORE_ID_LEN + 1];
+	bool removed = false;
+	int r = take_scope(a, scope, e);
+
+	if (r == 0)
+		r = secret_file_remove(a->d->secrets, scope, a->arg, &removed, e);
+	if (r == 0 && !removed)
+		return err_set(e, ERR_NOT_FOUND, -ENOENT, "there is no secret '%s'", a->arg);
+	if (r == 0) {
+		credentials_changed(a->d, scope, a->arg);
+		r = audit_admin(a->d->audit, "secret.rm", scope, a->arg, e);
+	}
+	return r < 0 ? r : conn_empty(a->c, 204);
+}
+
+struct listing {
+	struct api_call *a;
+	struct js *list;
+};
+
+static int list_one(void *ctx, const struct secret_entry *x)
+{
+	struct listing *l = ctx;
+	struct err ignored = {0};
+	AUTO_BOX box = x->scope[0] ? sandbox_find(l->a->d, x->scope, &ignored) : NULL;
+	struct js *o = js_object();
+	bool bad = false;
+
+	bad |= js_set_str(o, "name", x->name);
+	bad |= js_set_str(o, "sandbox", box ? box->name : x->scope[0] ? x->scope : NULL);
+	bad |= js_set_str(o, "type", x->command[0] ? "command" : "value");
+	bad |= js_set_str(o, "mask", x->command[0] ? NULL : x->mask);
+	bad |= js_set_int(o, "refresh_s", x->command[0] ? (int64_t)x->refresh_s : 0);
+	bad |= view_time(o, "created_at", x->created_ms);
+	if (bad) {
+		js_free(o);
+		return -ENOMEM;
+	}
+	return js_add(l->list, o) ? -ENOMEM : 0;
+}
+
+int api_secrets(struct api_call *a, struct err *e)
+{
+	struct listing l = {.a = a, .list = js_array()};
+	AUTO_JS o = js_object();
+	int r = secret_file_each(a->d->secrets, list_one, &l, e);
+
+	if (r < 0) {
+		js_free(l.list);
+		return e->code == ERR_NONE ? no_memory(e) : r;
+	}
+	return js_set(o, "secrets", l.list) ? no_memory(e) : conn_json(a->c, 200, TAKE(o));
+}
+
+static struct js *service_json(const struct service *v)
+{
+	AUTO_JS o = js_object();
+	AUTO_JS env = js_array();
+	AUTO_JS hosts = js_array();
+	bool bad = false;
+
+	for (size_t i = 0; i < v->env.n; i++)
+		bad |= js_add_str(env, v->env.v[i]);
+	for (size_t i = 0; i < v->n_slots; i++)
+		for (size_t k = 0; k < v->slots[i].hosts.n; k++)
+			bad |= js_add_str(hosts, v->slots[i].hosts.v[k]);
+	bad |= js_set_str(o, "name", v->name);
+	bad |= js_set_str(o, "description", v->description);
+	bad |= js_set_str(o, "join", v->join);
+	bad |= js_set(o, "env", TAKE(env));
+	bad |= js_set(o, "hosts", TAKE(hosts));
+	return bad ? NULL : TAKE(o);
+}
+
+int api_services(struct api_call *a, struct err *e)
+{
+	AUTO_JS o = js_object();
+	AUTO_JS list = js_array();
+	struct service_set set;
+	bool bad = false;
+	int r = credentials_services(a->d, &set, e);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < set.n; i++)
+		bad |= js_add(list, service_json(set.list[i]));
+	service_set_fini(&set);
+	bad |= js_set(o, "services", TAKE(list));
+	return bad ? no_memory(e) : conn_json(a->c, 200, TAKE(o));
+}
+
+int api_audit(struct api_call *a, struct err *e)
+{
+	struct audit_filter f = {.sandbox = api_param(a, "sandbox"),
+		.decision = api_param(a, "decision"),
+		.event = api_param(a, "event")};
+	uint64_t limit = 1000, last;
+	char path[PATH_MAX];
+	AUTO(buf) out = {0};
+	int r = take_number(a, "after", INT64_MAX, &f.after, e);
+
+	buf_init(&out, AUDIT_ANSWER_MAX);
+	if (r == 0)
+		r = take_number(a, "limit", AUDIT_READ_MAX, &limit, e);
+	if (r == 0)
+		r = paths_join(path, a->d->paths.state, DAEMON_AUDIT);
+	if (r < 0)
+		return r;
+	f.limit = (uint32_t)limit;
+	r = audit_read(path, &f, &out, &last, e);
+	return r < 0 ? r : conn_ndjson(a->c, buf_str(&out), out.len);
+}
