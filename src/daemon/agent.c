@@ -62,6 +62,8 @@ static int lost(struct agent_stream *a, int r, struct err *e)
 		mark(a, true);
 		return err_set(e, ERR_TIMEOUT, r, "the guest's agent did not answer in time");
 	}
+	if (r == -ECANCELED)
+		return err_set(e, ERR_UNAVAILABLE, r, "who asked has gone");
 	if (r == -EPIPE || r == -ECONNRESET || r == -ENODATA)
 		return err_set(e, ERR_UNAVAILABLE, -ECONNRESET,
 			"the guest closed the stream without an answer");
@@ -73,6 +75,20 @@ int agent_send(struct agent_stream *a, const struct buf *frames, struct err *e)
 	int r = io_write_full(a->fd, frames->data, frames->len, a->deadline);
 
 	return r < 0 ? lost(a, r, e) : 0;
+}
+
+/* wait_bytes() - a client that only said that it will send no more is still there */
+static int wait_bytes(const struct agent_stream *a)
+{
+	struct pollfd p[] = {{.fd = a->fd, .events = POLLIN}, {.fd = a->client ? *a->client : -1}};
+	int n;
+
+	do {
+		n = poll(p, ARRAY_LEN(p), clock_left(a->deadline));
+	} while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n < 0 ? -errno : -ETIMEDOUT;
+	return p[0].revents ? 0 : -ECANCELED;
 }
 
 int agent_next(struct agent_stream *a, struct frame *ret, struct err *e)
@@ -92,7 +108,7 @@ int agent_next(struct agent_stream *a, struct frame *ret, struct err *e)
 		case FRAME_MORE:
 			break;
 		}
-		r = io_wait(a->fd, POLLIN, a->deadline);
+		r = wait_bytes(a);
 		if (r < 0)
 			return lost(a, r, e);
 		n = recv(a->fd, chunk, sizeof(chunk), MSG_DONTWAIT);

@@ -12,6 +12,7 @@ struct agent_stream {
 	struct sandbox *box; /* borrowed; NULL for a stream that was given (boot) */
 	int fd; /* owned, non-blocking */
 	int64_t deadline;
+	const int *client; /* borrowed: the socket of who asked; NULL: nobody to look after */
 	struct frame_decoder in;
 };
 
@@ -21,7 +22,9 @@ int agent_adopt(struct agent_stream *a, int fd, int64_t deadline, struct err *e)
 void agent_stream_fini(struct agent_stream *a);
 void agent_stream_auto(struct agent_stream *a);
 int agent_send(struct agent_stream *a, const struct buf *frames, struct err *e) MUST_USE;
-/* agent_next() - the next frame; the guest's end of file is an error as well */
+/* agent_next() - the next frame; the guest's end of file is an error as well, and so is that of
+ * a->client (-ECANCELED): what was asked for is not wanted any more
+ */
 int agent_next(struct agent_stream *a, struct frame *ret, struct err *e) MUST_USE;
 /* agent_refused() - an ERROR frame as struct err: "the guest says: …" */
 int agent_refused(const struct frame *f, struct err *e);

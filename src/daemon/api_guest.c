@@ -136,7 +136,7 @@ int api_exec(struct api_call *a, struct err *e)
 		return err_set(e, ERR_INVALID, -EINVAL, "this request needs a body");
 	r = must_run(a->box, e);
 	if (r == 0)
-		r = exec_run(a->box, a->body, &res, e);
+		r = exec_run(a->box, a->body, a->c->fd, &res, e);
 	if (r < 0)
 		return r;
 	sandbox_touch(a->box);

@@ -14,6 +14,7 @@ struct running {
 	bool input_ended;
 	uint64_t credit;
 	int64_t timeout_ms;
+	int client;
 };
 
 void exec_result_init(struct exec_result *r)
@@ -206,6 +207,7 @@ static int run(struct running *x, struct sandbox *s, struct exec_result *res, st
 	if (r < 0)
 		return err_set(e, ERR_INVALID, r, "the command is too long");
 	r = agent_open(&a, s, clock_ms() + x->timeout_ms, e);
+	a.client = &x->client;
 	if (r == 0)
 		r = agent_send(&a, &out, e);
 	while (r == 0)
@@ -213,9 +215,10 @@ static int run(struct running *x, struct sandbox *s, struct exec_result *res, st
 	return r < 0 ? err_wrap(e, r, "exec in sandbox '%s'", s->name) : 0;
 }
 
-int exec_run(struct sandbox *s, const struct js *body, struct exec_result *ret, struct err *e)
+int exec_run(struct sandbox *s, const struct js *body, int client, struct exec_result *ret,
+	struct err *e)
 {
-	struct running x = {.m = calloc(1, sizeof(struct agent_exec))};
+	struct running x = {.m = calloc(1, sizeof(struct agent_exec)), .client = client};
 	int r = x.m ? read_body(&x, body, e) : err_sys(e, -ENOMEM, "exec");
 
 	if (r == 0)

@@ -16,8 +16,9 @@ void exec_result_init(struct exec_result *r);
 void exec_result_auto(struct exec_result *r);
 
 /* exec_run() - @body: {"argv","env","cwd","user","stdin","timeout_ms"}; when the time is over the
- * stream is closed, which ends the command in the guest
+ * stream is closed, which ends the command in the guest; so it is when @client, the socket of who
+ * asked, is closed at its other end (-ECANCELED)
  */
-int exec_run(
-	struct sandbox *s, const struct js *body, struct exec_result *ret, struct err *e) MUST_USE;
+int exec_run(struct sandbox *s, const struct js *body, int client, struct exec_result *ret,
+	struct err *e) MUST_USE;
 #endif

@@ -453,6 +453,31 @@ static void test_stream_of_a_guest_that_does_not_read(void **state)
 	stream(false);
 }
 
+/* A client that hangs up ends its command at once, not when the time is over. */
+static void test_exec_of_a_client_that_hangs_up(void **state)
+{
+	static const char body[] = "{\"argv\":[\"hang\"],\"timeout_ms\":60000}";
+	struct http_ask ask = {.method = "POST",
+		.target = "/v1/sandboxes/one/exec",
+		.body = body,
+		.body_len = sizeof(body) - 1};
+	AUTO(http_reply) reply = {0};
+	struct http_client c = {.fd = -1};
+	struct err e = {0};
+	int64_t hung_up;
+
+	(void)state;
+	NEED_RIG();
+	rig_create(rig, "one");
+	rig_start(rig, "one");
+	assert_int_equal(http_client_init(&c, rig_connect(rig)), 0);
+	assert_int_equal(http_call(&c, &ask, 65536, clock_ms() + 700, &reply, &e), -ETIMEDOUT);
+	http_client_fini(&c);
+	hung_up = clock_ms();
+	stream(false); /* the fake machine serves one stream at a time: that one has ended */
+	assert_true(clock_ms() - hung_up < 5000);
+}
+
 static void test_streams(void **state)
 {
 	(void)state;
@@ -526,6 +551,7 @@ int main(void)
 		LIFE(test_names),
 		LIFE(test_absurd_sizes),
 		LIFE(test_exec),
+		LIFE(test_exec_of_a_client_that_hangs_up),
 		LIFE(test_inspect_names_what_is_broken),
 		LIFE(test_start_faults),
 		LIFE(test_workspace_swapped_before_the_start),
