@@ -88,7 +88,7 @@ static int open_own_files(struct starting *st, struct err *e)
 	if (st->dir < 0)
 		return st->dir;
 	st->m.dir_fd = st->dir;
-	st->m.lock_fd = open_in(st, FILE_LOCK, O_RDWR | O_CREAT, e);
+	st->m.lock_fd = open_in(st, FILE_LOCK, O_RDONLY | O_CREAT, e);
 	if (st->m.lock_fd < 0)
 		return st->m.lock_fd;
 	if (flock(st->m.lock_fd, LOCK_EX | LOCK_NB) < 0)

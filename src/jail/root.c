@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <linux/mount.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -26,6 +27,36 @@ static int set_attr(int tree, uint64_t attrs)
 	if (syscall(SYS_mount_setattr, tree, "", TREE_EMPTY_PATH, &a, sizeof(a)) < 0)
 		return -errno;
 	return 0;
+}
+
+int jail_hold(int fd, bool read_only)
+{
+	struct mount_attr a = {
+		.attr_set = TMPFS_ATTRS | (read_only ? (uint64_t)MOUNT_ATTR_RDONLY : 0)};
+	char link[64], path[PATH_MAX];
+	struct stat was, now;
+	AUTO_FD tree = -1;
+	ssize_t n;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0)
+		return -errno;
+	path[n] = 0;
+	/* Mounts beneath come along: what the namespace locks together cannot be taken apart. */
+	tree = (int)syscall(SYS_open_tree, AT_FDCWD, path,
+		OPEN_TREE_CLONE | OPEN_TREE_CLOSE | AT_SYMLINK_NOFOLLOW | TREE_RECURSIVE);
+	if (tree < 0)
+		return errno == ENOENT || errno == ENOTDIR ? -ESTALE : -errno;
+	if (fstat(fd, &was) < 0 || fstat(tree, &now) < 0)
+		return -errno;
+	if (was.st_dev != now.st_dev || was.st_ino != now.st_ino ||
+		(was.st_mode & S_IFMT) != (now.st_mode & S_IFMT))
+		return -ESTALE;
+	if (syscall(SYS_mount_setattr, tree, "", TREE_EMPTY_PATH | TREE_RECURSIVE, &a, sizeof(a)) <
+		0)
+		return -errno;
+	return TAKE_FD(tree);
 }
 
 int jail_root_open(const struct jail_root *r, int min, int ret_trees[JAIL_FILES_MAX])

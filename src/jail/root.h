@@ -7,6 +7,7 @@
 #ifndef JAIL_ROOT_H
 #define JAIL_ROOT_H
 #include "base/own.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 #define JAIL_FILES_MAX 96
@@ -25,6 +26,12 @@ struct jail_root {
 	size_t n_files;
 };
 
+/* jail_hold() - the directory or file behind @fd (borrowed) as a mount of its own that is attached
+ * nowhere: ".." ends at it, whatever else the process may do. Read-only, if so wanted, for everybody.
+ * Found again by its path, and it must be the same: -ESTALE. Needs CAP_SYS_ADMIN in a mount
+ * namespace of our own, and the host's /proc. Returns an O_PATH descriptor (close-on-exec).
+ */
+int jail_hold(int fd, bool read_only) MUST_USE;
 /* jail_root_open() - take hold of what is bound and copied, with the rights and the descriptors we
  * have now; the new descriptors are @min or above
  */

@@ -13,10 +13,12 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define NOBODY 65534u
+#define NOBODY	    65534u
+#define THREADS_MAX 256
 
 static int emulated_open(const struct machine_plan *p, const struct engine_ends *ends,
 	struct engine **ret, struct err *e)
@@ -164,8 +166,12 @@ int emulated_spawn(const struct emulated_program *p, pid_t *ret_pid, int *ret_pi
 {
 	char *const envp[] = {(char[]){"QEMU_MODULE_DIR=/modules"}, p->lib_dirs, NULL};
 	const struct jail_root root = {.file = p->file, .n_files = p->n_files};
-	const struct jail_rlimit limits[] = {
-		{RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 256}, {RLIMIT_MEMLOCK, 0}, {RLIMIT_MSGQUEUE, 0}};
+	const struct jail_rlimit limits[] = {{RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 256},
+		{RLIMIT_MEMLOCK, 0}, {RLIMIT_MSGQUEUE, 0},
+		/* Where no cgroup counts threads; the kernel counts them for its user namespace. */
+		{RLIMIT_NPROC, THREADS_MAX},
+		/* A disk that was promised 20 GiB cannot be made to fill the host's. */
+		{RLIMIT_FSIZE, p->file_max}};
 	uid_t outside = geteuid() == 0 ? NOBODY : geteuid();
 	gid_t outside_gid = geteuid() == 0 ? NOBODY : getegid();
 	struct sock_fprog filter = {0};
@@ -192,6 +198,15 @@ int emulated_spawn(const struct emulated_program *p, pid_t *ret_pid, int *ret_pi
 	return r;
 }
 
+/* file_max() - its disk, or the guest's memory, which is a file too */
+static uint64_t file_max(const struct machine_plan *p)
+{
+	struct stat st;
+	uint64_t disk = fstat(p->scratch_fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+
+	return disk > p->memory_bytes ? disk : p->memory_bytes;
+}
+
 static int spawn(
 	struct engine *g, int qmp_fd, int stderr_fd, struct jail_report *report, struct err *e)
 {
@@ -206,6 +221,7 @@ static int spawn(
 		.n_fds = g->ends.fs_fd < 0 ? EMU_FD_FS : EMU_FD_COUNT,
 		.file = g->files.file,
 		.n_files = g->files.n,
+		.file_max = file_max(g->plan),
 		.lib_dirs = g->files.lib_dirs[0] ? g->files.lib_dirs : NULL};
 	int r = emulated_args(&args, g->plan, g->ends.fs_fd >= 0);
 

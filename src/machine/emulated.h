@@ -96,6 +96,7 @@ struct emulated_program {
 	const struct jail_file *file;
 	size_t n_files;
 	char *lib_dirs; /* for its environment; NULL: none */
+	uint64_t file_max; /* no file of it grows beyond; 0: none can grow */
 };
 
 /* emulated_spawn() - in its own jail: another user than ours where there is one, no capability, none

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "jail/root.h"
 #include "machine/spawn.h"
 #include "proto/frame.h"
 #include <assert.h>
@@ -71,6 +72,37 @@ static int read_plan(struct machine *m, struct err *e)
 	return 0;
 }
 
+/* hold_exports() - from here on no way leads up from a shared folder, and none into one that is
+ * read-only, also not for whoever takes this process over
+ */
+static int hold_exports(struct machine *m, struct err *e)
+{
+	for (size_t i = 0; i < m->plan.n_exports; i++) {
+		struct machine_export *x = &m->plan.exports[i];
+		int fd = jail_hold(x->fd, x->read_only);
+
+		if (fd < 0 && fd != -ESTALE && jail_may_miss("shares")) {
+			jail_report_add(
+				&m->report, "machine", "shares", false, "%s", strerror(-fd));
+			continue;
+		}
+		if (fd < 0) {
+			(void)err_sys(e, fd, "make a mount of shared folder %zu", i);
+			err_hint(e,
+				fd == -ESTALE
+					? "it was moved or replaced while the sandbox was started"
+					: "SBX_JAIL_ALLOW_MISSING=shares starts without");
+			return fd;
+		}
+		close(x->fd);
+		x->fd = fd;
+	}
+	if (m->plan.n_exports)
+		jail_report_add(&m->report, "machine", "shares", true, "%zu mounts of their own",
+			m->plan.n_exports);
+	return 0;
+}
+
 /* pid_on_host() - /proc is still the daemon's: "self" there is our number as it sees us */
 static pid_t pid_on_host(void)
 {
@@ -90,6 +122,8 @@ int machine_open(struct machine *m, struct err *e)
 	m->console.from_fd = -1;
 	m->state = LINK_STARTING;
 	r = read_plan(m, e);
+	if (r == 0)
+		r = hold_exports(m, e);
 	if (r < 0)
 		return r;
 	m->exit_fd = openat(m->plan.dir_fd, MACHINE_EXIT_FILE,

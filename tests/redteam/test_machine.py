@@ -223,6 +223,13 @@ def mapped_files(pid):
     return found
 
 
+def writable(pid, wanted):
+    """Is the descriptor that leads to @wanted open for writing?"""
+    (fd,) = [f for f in os.listdir(f"/proc/{pid}/fd") if os.readlink(f"/proc/{pid}/fd/{f}").endswith(wanted)]
+    flags = re.search(r"flags:\s+(\d+)", pathlib.Path(f"/proc/{pid}/fdinfo/{fd}").read_text())[1]
+    return int(flags, 8) & os.O_ACCMODE != os.O_RDONLY
+
+
 def held(rig, pid, box, name):
     """What a process has open, each as what it is for; what is not expected is returned as it is."""
     where = f"{rig.state}/sandboxes/{rig.boxes()[box.name]['id']}"
@@ -231,7 +238,7 @@ def held(rig, pid, box, name):
     if engine:
         known |= {f"{where}/scratch.img": "scratch", "/memfd:memory-backend-memfd (deleted)": "memory"}
     else:
-        known |= {f"{where}/exit": "exit", f"{where}/console.log": "console", str(box.ws): "workspace",
+        known |= {f"{where}/exit": "exit", f"{where}/touched": "what was touched", f"{where}/console.log": "console", "/": "workspace",
                   "/memfd:sbx-machine-log (deleted)": "log", f"/proc/{pid}/statm": "own figures",
                   "/1/fd": "own descriptors"}
     kinds = set()
@@ -250,7 +257,7 @@ def held(rig, pid, box, name):
 
 
 ENGINE_HOLDS = {"lock", "null", "scratch", "memory", "root image", "channel"}
-MACHINE_HOLDS = {"lock", "null", "exit", "console", "workspace", "log", "own figures", "own descriptors",
+MACHINE_HOLDS = {"lock", "null", "exit", "what was touched", "console", "workspace", "log", "own figures", "own descriptors",
                  "the engine's figures", "channel"}
 
 
@@ -277,6 +284,7 @@ def test_vm23_processes_in_their_jail(rig, a, b, outside):
     uids = set()
     for pid, name in machines.items():
         check_jail(pid, name, own_ns)
+        assert not writable(pid, "/machine.lock"), "a lock is no place to write to"
         top = set(os.listdir(f"/proc/{pid}/root"))
         mounts = pathlib.Path(f"/proc/{pid}/mountinfo").read_text()
         for place in (rig.state, rig.base, rig.env["SBX_CACHE_DIR"]):
@@ -293,10 +301,41 @@ def test_vm23_processes_in_their_jail(rig, a, b, outside):
             assert {"firmware", "kernel", "initrd"} <= top <= {
                 "firmware", "kernel", "initrd", "lib", "lib64", "modules", "usr"}, top
             assert held(rig, pid, a, name) == ENGINE_HOLDS
+            limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+            disk = (rig.state / "sandboxes" / rig.boxes()[a.name]["id"] / "scratch.img").stat().st_size
+            assert re.search(rf"Max file size\s+{disk}\s+{disk} ", limits), limits
+            assert re.search(r"Max processes\s+256\s+256 ", limits), limits
             files = mapped_files(pid)
             assert all(".so" in f or f == "/initrd" or "/bin/qemu" in f or f.startswith("/firmware/")
                        for f in files), files
     assert len(uids) == 2, "engine and machine are different users"
+
+
+def test_vm23_no_way_up_from_a_shared_folder(rig, image):
+    """Whoever takes the machine over holds the folders' descriptors: they lead to nothing above."""
+    ws, ro = rig.new_dir(), rig.new_dir()
+    one = ro / "file"
+    one.write_text("x")
+    box = rig.create("box-up", ws, f"{ro}:ro", f"{rig.new_dir()}").start()
+    (pid,) = [p for p, n in rig.machine_of("box-up").items() if n == "sbx-machine"]
+    shares = [f for f in os.listdir(f"/proc/{pid}/fd") if os.readlink(f"/proc/{pid}/fd/{f}") == "/"]
+    assert len(shares) == 3
+    seen = {}
+    for fd in shares:
+        top = f"/proc/{pid}/fd/{fd}"
+        here = os.stat(f"{top}/.")
+        for climb in ("..", "../..", "../../../../../.."):
+            assert os.stat(f"{top}/{climb}").st_ino == here.st_ino, "a way leads up"
+        flags = os.statvfs(f"{top}/.").f_flag
+        assert flags & os.ST_NOSUID and flags & os.ST_NODEV and flags & os.ST_NOEXEC
+        seen[here.st_ino] = bool(flags & os.ST_RDONLY)
+        if seen[here.st_ino]:
+            with pytest.raises(OSError, match="Read-only"):
+                os.open(f"{top}/new", os.O_WRONLY | os.O_CREAT)
+    assert seen[ro.stat().st_ino] and not seen[ws.stat().st_ino]
+    assert box.ok(f"echo hi > {ws}/new && cat {ro}/file").strip() == "x"
+    assert (ws / "new").read_text() == "hi\n"
+    box.remove()
 
 
 def test_fb10_the_engine_s_command_line(rig, a, b, outside):

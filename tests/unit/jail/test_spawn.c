@@ -5,10 +5,13 @@
 #include "jail/spawn.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 /* run() - "sh -c @script" in a jail that keeps the host's files; its output in @out */
@@ -264,6 +267,61 @@ static void test_death_of_pid_1_takes_all(void **state)
 	close(pidfd);
 }
 
+/* held() - in a mount namespace of its own, as the machine does it: what is possible with a held
+ * directory; one character a question
+ */
+static void held(int dir, const char *top, char out[8])
+{
+	int rw = jail_hold(dir, false), ro = jail_hold(dir, true), up, moved;
+	struct stat here, above;
+	char other[128];
+
+	up = openat(rw, "../..", O_PATH | O_DIRECTORY);
+	out[0] = fstat(rw, &here) == 0 && fstat(up, &above) == 0 && here.st_ino == above.st_ino
+			 ? 'y'
+			 : 'n';
+	out[1] = openat(rw, "new", O_WRONLY | O_CREAT, 0600) >= 0 ? 'y' : 'n';
+	out[2] = openat(ro, "new", O_WRONLY) < 0 && errno == EROFS ? 'y' : 'n';
+	out[3] = openat(ro, "new", O_RDONLY) >= 0 ? 'y' : 'n';
+	(void)snprintf(other, sizeof(other), "%s.moved", top);
+	out[4] = rename(top, other) == 0 && mkdir(top, 0700) == 0 ? 'y' : 'n';
+	/* the kernel names the place it has now: the very same directory, so all is well */
+	moved = jail_hold(dir, false);
+	out[5] = moved >= 0 ? 'y' : 'n';
+	out[6] = unlinkat(moved, "new", 0) == 0 && rmdir(other) == 0 && jail_hold(dir, false) < 0
+			 ? 'y'
+			 : 'n';
+	out[7] = 0;
+}
+
+static void test_a_held_directory_has_no_way_up(void **state)
+{
+	char top[] = "/tmp/sbx-hold-XXXXXX", out[8] = "";
+	int p[2], status = 0, dir;
+	pid_t pid;
+
+	(void)state;
+	NEED_NAMESPACES;
+	assert_non_null(mkdtemp(top));
+	dir = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_true(dir >= 0);
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (unshare(geteuid() ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS) == 0)
+			held(dir, top, out);
+		_exit(write(p[1], out, sizeof(out)) != sizeof(out));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(read(p[0], out, sizeof(out)), sizeof(out));
+	assert_string_equal(out, "yyyyyyy");
+	assert_int_equal(rmdir(top), 0);
+	close(dir);
+	close(p[0]);
+	close(p[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -276,6 +334,7 @@ int main(void)
 		cmocka_unit_test(test_errors_name_their_step),
 		cmocka_unit_test(test_missing_program),
 		cmocka_unit_test(test_death_of_pid_1_takes_all),
+		cmocka_unit_test(test_a_held_directory_has_no_way_up),
 	};
 
 	return cmocka_run_group_tests_name("jail_spawn", tests, NULL, NULL);
