@@ -13,7 +13,15 @@ static const struct {
 	{201, "Created"},
 	{202, "Accepted"},
 	{204, "No Content"},
+	{206, "Partial Content"},
+	{301, "Moved Permanently"},
+	{302, "Found"},
+	{303, "See Other"},
+	{304, "Not Modified"},
+	{307, "Temporary Redirect"},
+	{308, "Permanent Redirect"},
 	{400, "Bad Request"},
+	{401, "Unauthorized"},
 	{403, "Forbidden"},
 	{404, "Not Found"},
 	{405, "Method Not Allowed"},
@@ -79,6 +87,34 @@ int http_put_field(struct buf *out, const char *name, const char *value)
 	if (n > 0 && (strchr(" \t", value[0]) || strchr(" \t", value[n - 1])))
 		return -EINVAL;
 	return buf_addf(out, "%s: %s\r\n", name, value);
+}
+
+static bool all_n(const char *s, size_t n, unsigned mask)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!http_is((unsigned char)s[i], mask))
+			return false;
+	return true;
+}
+
+int http_put_text(
+	struct buf *out, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+	char *room;
+	int r;
+
+	if (name_len == 0 || !all_n(name, name_len, HTTP_C_TOKEN) ||
+		!all_n(value, value_len, HTTP_C_VALUE))
+		return -EINVAL;
+	r = buf_room(out, name_len + value_len + 4, &room);
+	if (r < 0)
+		return r;
+	memcpy(room, name, name_len);
+	memcpy(room + name_len, ": ", 2);
+	memcpy(room + name_len + 2, value, value_len);
+	memcpy(room + name_len + 2 + value_len, "\r\n", 2);
+	buf_grew(out, name_len + value_len + 4);
+	return 0;
 }
 
 int http_put_length(struct buf *out, uint64_t len)
