@@ -1,0 +1,296 @@
+/* Channels to the vault: each carries one exchange at a time, as frames over a stream socket. */
+#include "base/clock.h"
+#include "base/io.h"
+#include "egress/front.h"
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define READS 4
+
+static void watch(struct front_channel *ch)
+{
+	uint32_t want = (ch->held ? 0 : EPOLLIN) | (ch->out_at < ch->out.len ? EPOLLOUT : 0);
+
+	if (ch->src && want != ch->events && loop_mod_fd(ch->src, want) == 0)
+		ch->events = want;
+}
+
+/* broken() - the vault went, or broke the rules: the exchange ends without its answer */
+static void broken(struct front_channel *ch)
+{
+	struct front_exchange *x = ch->x;
+
+	front_channel_kill(ch);
+	if (x)
+		front_exchange_cut(x, 502, "vault", "the way out was interrupted");
+}
+
+/* take() - the whole frames at @p; how many bytes they were */
+static size_t take(struct front_channel *ch, const uint8_t *p, size_t len)
+{
+	size_t at = 0;
+
+	while (!ch->dead && !ch->held) {
+		struct egress_frame fr;
+		size_t used;
+
+		switch (egress_next_frame(p + at, len - at, &used, &fr)) {
+		case FRAME_MORE:
+			return at;
+		case FRAME_GOT:
+			break;
+		case FRAME_BAD:
+		default:
+			ch->f->stats.faults++;
+			broken(ch);
+			return len;
+		}
+		if (!ch->x) { /* an idle channel has nothing to say */
+			ch->f->stats.faults++;
+			broken(ch);
+			return len;
+		}
+		if (!front_exchange_frame(ch->x, &fr)) {
+			ch->held = true;
+			return at;
+		}
+		at += used;
+	}
+	return ch->dead ? len : at;
+}
+
+/* input() - false: nothing more now */
+static bool input(struct front_channel *ch)
+{
+	struct front *f = ch->f;
+	char *room;
+	ssize_t n;
+
+	if (ch->in.len == 0) {
+		size_t used;
+
+		n = read(ch->fd, f->scratch, sizeof(f->scratch));
+		if (n > 0) {
+			used = take(ch, f->scratch, (size_t)n);
+			if (!ch->dead && used < (size_t)n &&
+				buf_add(&ch->in, f->scratch + used, (size_t)n - used) < 0)
+				broken(ch);
+		}
+	} else {
+		size_t want = EGRESS_FRAME_HEAD + EGRESS_FRAME_MAX;
+
+		if (ch->in.len >= want || buf_room(&ch->in, want - ch->in.len, &room) < 0) {
+			broken(ch);
+			return false;
+		}
+		n = read(ch->fd, room, want - ch->in.len);
+		if (n > 0) {
+			buf_grew(&ch->in, (size_t)n);
+			buf_eat(&ch->in, take(ch, (const uint8_t *)ch->in.data, ch->in.len));
+		}
+	}
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+		broken(ch);
+		return false;
+	}
+	return n > 0 && !ch->dead && !ch->held;
+}
+
+static void on_event(void *ctx, uint32_t events)
+{
+	struct front_channel *ch = ctx;
+
+	ch->f->now = clock_ms();
+	if (events & EPOLLOUT)
+		front_channel_dirty(ch);
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+		if (ch->held && (events & (EPOLLHUP | EPOLLERR))) {
+			broken(ch);
+			return;
+		}
+		for (unsigned i = 0; i < READS && input(ch); i++)
+			;
+		front_channel_dirty(ch);
+	}
+}
+
+/* open_one() - a new pair, one end of which goes to the vault */
+static struct front_channel *open_one(struct front *f)
+{
+	struct front_channel *ch;
+	int fds[2];
+	AUTO_FD ours = -1, theirs = -1;
+
+	if (f->peer_fd < 0 || f->n_channels >= FRONT_CHANNELS_MAX)
+		return NULL;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
+		return NULL;
+	ours = fds[0];
+	theirs = fds[1];
+	if (io_send_fd(f->peer_fd, "\1", 1, theirs, 0) < 0)
+		return NULL;
+	ch = calloc(1, sizeof(*ch));
+	if (!ch)
+		return NULL;
+	ch->f = f;
+	ch->events = EPOLLIN;
+	buf_init(&ch->in, EGRESS_FRAME_HEAD + EGRESS_FRAME_MAX + FRONT_SCRATCH);
+	buf_init(&ch->out, 4 * FRONT_QUEUE_MAX);
+	if (loop_add_fd(f->loop, ours, ch->events, on_event, ch, &ch->src) < 0) {
+		free(ch);
+		return NULL;
+	}
+	ch->fd = TAKE_FD(ours);
+	ch->next = f->channels;
+	f->channels = ch;
+	f->n_channels++;
+	return ch;
+}
+
+struct front_channel *front_channel_get(struct front *f, struct front_exchange *x)
+{
+	struct front_channel *ch = NULL;
+
+	/* The one used last comes first: the others may go when they have been idle for long. */
+	if (f->n_idle > 0)
+		for (struct front_channel *i = f->channels; i; i = i->next)
+			if (!i->dead && !i->x && (!ch || i->idle_since > ch->idle_since))
+				ch = i;
+	if (ch)
+		f->n_idle--;
+	else
+		ch = open_one(f);
+	if (ch)
+		ch->x = x;
+	return ch;
+}
+
+void front_channel_put(struct front_channel *ch)
+{
+	struct front *f = ch->f;
+
+	ch->x = NULL;
+	if (ch->dead)
+		return;
+	if (f->n_idle >= FRONT_IDLE_MAX || ch->out_at < ch->out.len || ch->in.len > 0) {
+		f->n_idle++; /* front_channel_kill() takes it back */
+		front_channel_kill(ch);
+		return;
+	}
+	f->n_idle++;
+	ch->held = false;
+	ch->idle_since = f->now;
+	front_channel_dirty(ch);
+	front_tick_at(f, f->now + FRONT_KEEPALIVE_MS);
+}
+
+void front_channel_kill(struct front_channel *ch)
+{
+	if (ch->dead)
+		return;
+	ch->dead = true;
+	ch->f->any_dead = true;
+	if (ch->x)
+		ch->x->ch = NULL;
+	else
+		ch->f->n_idle--;
+	ch->x = NULL;
+	loop_del_fd(ch->src);
+	ch->src = NULL;
+	own_close_fd(&ch->fd);
+	front_charge(ch->f, &ch->charged, 0);
+}
+
+void front_channel_free(struct front_channel *ch)
+{
+	ch->f->n_channels--;
+	buf_fini(&ch->in);
+	buf_fini(&ch->out);
+	free(ch);
+}
+
+void front_channel_dirty(struct front_channel *ch)
+{
+	if (ch->dirty)
+		return;
+	ch->dirty = true;
+	ch->next_dirty = ch->f->dirty_channels;
+	ch->f->dirty_channels = ch;
+}
+
+void front_channel_go_on(struct front_channel *ch)
+{
+	if (ch->dead || !ch->held)
+		return;
+	ch->held = false;
+	if (ch->in.len > 0) {
+		size_t used = take(ch, (const uint8_t *)ch->in.data, ch->in.len);
+
+		if (ch->dead)
+			return;
+		buf_eat(&ch->in, used);
+	}
+	front_channel_dirty(ch);
+}
+
+/* room() - the guest's side may send again */
+static void room(struct front_channel *ch)
+{
+	struct front_exchange *x = ch->x;
+
+	if (!x || !x->s || ch->out.len - ch->out_at >= FRONT_QUEUE_MAX / 2)
+		return;
+	if (x->id)
+		front_h2_room(x);
+	else
+		front_stream_go_on(x->s);
+}
+
+void front_channel_flush(struct front_channel *ch)
+{
+	ch->dirty = false;
+	while (!ch->dead && ch->out_at < ch->out.len) {
+		ssize_t n = write(ch->fd, ch->out.data + ch->out_at, ch->out.len - ch->out_at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n < 0) {
+			/* The vault may have said why before it closed. */
+			if (!input(ch) && !ch->dead)
+				broken(ch);
+			break;
+		}
+		ch->out_at += (size_t)n;
+	}
+	if (ch->dead)
+		return;
+	if (ch->out_at == ch->out.len) {
+		buf_clear(&ch->out);
+		ch->out_at = 0;
+		front_buf_rest(&ch->out);
+	} else if (ch->out_at >= FRONT_QUEUE_MAX / 2) {
+		buf_eat(&ch->out, ch->out_at);
+		ch->out_at = 0;
+	}
+	front_buf_rest(&ch->in);
+	room(ch);
+	front_charge(ch->f, &ch->charged, ch->in.cap + ch->out.cap);
+	watch(ch);
+}
+
+void front_channel_peer(struct front *f, int fd)
+{
+	AUTO_FD own = fd;
+
+	for (struct front_channel *ch = f->channels; ch; ch = ch->next)
+		if (!ch->dead)
+			broken(ch);
+	loop_del_fd(f->peer_src);
+	f->peer_src = NULL;
+	own_close_fd(&f->peer_fd);
+	if (own >= 0 && io_set_nonblock(own, true) == 0)
+		f->peer_fd = TAKE_FD(own);
+}
