@@ -12,7 +12,7 @@ _sbx()
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words="run create exec attach ls inspect start stop pause resume rm cp logs image daemon diagnose version completion help"
+		words="run create exec attach ls inspect start stop pause resume rm cp logs secret audit image daemon diagnose version completion help"
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		return
 	fi
@@ -37,6 +37,8 @@ _sbx()
 	rm) words="--all --force --json" ;;
 	cp) words="--follow-link --json" ;;
 	logs) words="--console --tail --raw --json" ;;
+	secret) words="--sandbox --command --refresh --from-env --all --dry-run --services --json" ;;
+	audit) words="--json" ;;
 	image) words="--json --quiet --force --name" ;;
 	daemon) words="--json" ;;
 	esac
@@ -58,6 +60,12 @@ _sbx()
 		compopt -o nospace 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -S : -W "$(_sbx_names)" -- "$cur"; compgen -f -- "$cur")
 		;;
+	secret)
+		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "set import ls rm" -- "$cur")
+		;;
+	audit)
+		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "verify" -- "$cur")
+		;;
 	image)
 		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "ls build rm" -- "$cur")
 		;;
@@ -69,7 +77,7 @@ _sbx()
 		mapfile -t COMPREPLY < <(compgen -W "bash zsh fish" -- "$cur")
 		;;
 	help)
-		words="run create exec attach ls inspect start stop pause resume rm cp logs image daemon diagnose version completion"
+		words="run create exec attach ls inspect start stop pause resume rm cp logs secret audit image daemon diagnose version completion"
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		;;
 	esac

@@ -22,6 +22,8 @@ complete -c sbx -n __fish_use_subcommand -a resume -d 'let paused sandboxes go o
 complete -c sbx -n __fish_use_subcommand -a rm -d 'remove sandboxes'
 complete -c sbx -n __fish_use_subcommand -a cp -d 'copy files into or out of a sandbox'
 complete -c sbx -n __fish_use_subcommand -a logs -d 'show what was printed'
+complete -c sbx -n __fish_use_subcommand -a secret -d 'credentials'
+complete -c sbx -n __fish_use_subcommand -a audit -d 'the log of decisions'
 complete -c sbx -n __fish_use_subcommand -a image -d 'root images'
 complete -c sbx -n __fish_use_subcommand -a daemon -d 'the daemon'
 complete -c sbx -n __fish_use_subcommand -a diagnose -d 'check this host'
@@ -54,6 +56,11 @@ complete -c sbx -n '__sbx_verb stop' -s t -l time -x -d 'grace in seconds'
 complete -c sbx -n '__sbx_verb logs' -l console -d 'the kernel'
 complete -c sbx -n '__sbx_verb logs' -s n -l tail -x -d lines
 complete -c sbx -n '__sbx_verb image' -a 'ls build rm'
+complete -c sbx -n '__sbx_verb secret' -a 'set import ls rm'
+complete -c sbx -n '__sbx_verb secret' -l sandbox -x -d sandbox
+complete -c sbx -n '__sbx_verb secret' -l command -x -d 'prints the value'
+complete -c sbx -n '__sbx_verb secret' -l from-env -x -d variable
+complete -c sbx -n '__sbx_verb audit' -a verify
 complete -c sbx -n '__sbx_verb daemon' -a 'start stop restart status'
 complete -c sbx -n '__sbx_verb completion' -a 'bash zsh fish'
 complete -c sbx -l json -d 'JSON on stdout'

@@ -178,6 +178,20 @@ int api_call(struct api *a, const char *method, const char *target, const struct
 	return r < 0 ? err_wrap(e, r, "read the daemon's answer") : 0;
 }
 
+int api_put_raw(
+	struct api *a, const char *target, const void *p, size_t len, int timeout_ms, struct err *e)
+{
+	struct http_ask ask = {.method = "PUT",
+		.target = target,
+		.body = p,
+		.body_len = len,
+		.type = "application/octet-stream"};
+	AUTO(http_reply) reply = {0};
+	int r = http_call(&a->http, &ask, TEXT_MAX, deadline(a, timeout_ms), &reply, e);
+
+	return r < 0 ? no_answer(a, r, e) : judge(&reply, e);
+}
+
 int api_text(struct api *a, const char *target, struct buf *out, struct err *e)
 {
 	struct http_ask ask = {.method = "GET", .target = target};

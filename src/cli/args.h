@@ -79,6 +79,12 @@ enum args_option {
 	OPT_KEYS = 1 << 9,
 	OPT_DETACHED = 1 << 10,
 	OPT_NAME = 1 << 11,
+	OPT_SANDBOX = 1 << 12,
+	OPT_COMMAND = 1 << 13,
+	OPT_REFRESH = 1 << 14,
+	OPT_FROM_ENV = 1 << 15,
+	OPT_DRY_RUN = 1 << 16,
+	OPT_SERVICES = 1 << 17,
 };
 struct plain_form {
 	unsigned options; /* args_option bits */
@@ -93,6 +99,8 @@ struct plain_args {
 	long tail;
 	int64_t timeout_ms;
 	const char *name;
+	const char *sandbox, *command, *from_env; /* NULL: not given */
+	long refresh_s; /* -1: not given */
 	struct keys keys;
 	char **words; /* heap array of borrowed texts */
 	size_t n_words;

@@ -8,6 +8,7 @@
 
 #define TAIL_MAX    1000000
 #define TIMEOUT_MAX 3600 /* seconds */
+#define REFRESH_MAX 86400 /* seconds */
 
 struct row {
 	enum args_option bit;
@@ -29,6 +30,15 @@ static const struct row rows[] = {
 	{OPT_KEYS, {"detach-keys", 260, "KEYS", 0, "Keys that leave (default: ctrl-\\)", 0}},
 	{OPT_DETACHED, {"detached", 'd', NULL, 0, "Accepted: the daemon always runs detached", 0}},
 	{OPT_NAME, {"name", 261, "NAME", 0, "What to call it (default: default)", 0}},
+	{OPT_SANDBOX, {"sandbox", 262, "NAME", 0, "For that sandbox only", 0}},
+	{OPT_COMMAND,
+		{"command", 263, "COMMAND", 0,
+			"A shell command of this host that prints the value, not the value", 0}},
+	{OPT_REFRESH, {"refresh", 264, "SECONDS", 0,
+			      "How long what it printed is good for (default: 3300)", 0}},
+	{OPT_FROM_ENV, {"from-env", 265, "VARIABLE", 0, "Take the value of this variable", 0}},
+	{OPT_DRY_RUN, {"dry-run", 266, NULL, 0, "Say what would be done", 0}},
+	{OPT_SERVICES, {"services", 267, NULL, 0, "The services that there are", 0}},
 };
 
 struct parse {
@@ -137,6 +147,17 @@ static int value_of(struct parse *p, enum args_option bit, const char *arg)
 		return r;
 	case OPT_KEYS:
 		return keys_parse(arg, &p->a->keys, p->e);
+	case OPT_REFRESH:
+		return value_count(arg, "--refresh", 0, REFRESH_MAX, &p->a->refresh_s, p->e);
+	case OPT_SANDBOX:
+		p->a->sandbox = arg;
+		return args_box_name(arg, p->e);
+	case OPT_COMMAND:
+		p->a->command = arg;
+		return 0;
+	case OPT_FROM_ENV:
+		p->a->from_env = arg;
+		return 0;
 	case OPT_NAME:
 		p->a->name = arg;
 		return name_check(arg, p->e);
@@ -189,7 +210,7 @@ int plain_args_parse(int argc, char **argv, enum args_mode mode, const struct pl
 {
 	struct argp_option table[ARRAY_LEN(rows) + 1] = {0};
 	const struct argp argp = {table, parse_key, form->words, form->doc, NULL, NULL, NULL};
-	struct plain_args a = {.timeout_ms = -1, .tail = -1};
+	struct plain_args a = {.timeout_ms = -1, .tail = -1, .refresh_s = -1};
 	struct parse p = {.form = form, .a = &a, .e = e};
 	const char *verb = strchr(argv[0], ' ');
 	size_t n = 0;

@@ -21,6 +21,8 @@ static const struct verb verbs[] = {
 	{"rm", verb_rm, "remove sandboxes and all that is in them"},
 	{"cp", verb_cp, "copy files into or out of a sandbox"},
 	{"logs", verb_logs, "show what the agent or the kernel printed"},
+	{"secret", verb_secret, "set, import, ls and rm: credentials that never go inside"},
+	{"audit", verb_audit, "verify: the log of what was decided"},
 	{"image", verb_image, "ls, build and rm: root images"},
 	{"daemon", verb_daemon, "start, stop, restart and status: the daemon"},
 	{"diagnose", verb_diagnose, "check what sbx needs of this host"},

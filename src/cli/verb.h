@@ -14,6 +14,7 @@ struct verb {
 };
 
 int verb_attach(int argc, char **argv);
+int verb_audit(int argc, char **argv);
 int verb_completion(int argc, char **argv);
 int verb_cp(int argc, char **argv);
 int verb_create(int argc, char **argv);
@@ -30,6 +31,7 @@ int verb_pause(int argc, char **argv);
 int verb_resume(int argc, char **argv);
 int verb_rm(int argc, char **argv);
 int verb_run(int argc, char **argv);
+int verb_secret(int argc, char **argv);
 int verb_start(int argc, char **argv);
 int verb_stop(int argc, char **argv);
 int verb_version(int argc, char **argv);

@@ -39,6 +39,7 @@ static const struct route routes[] = {
 	{"PUT", {"secrets", "{id}"}, RAW, {"sandbox", "command", "refresh"}, api_secret_set},
 	{"DELETE", {"secrets", "{id}"}, 0, {"sandbox"}, api_secret_remove},
 	{"GET", {"audit"}, 0, {"sandbox", "decision", "event", "after", "limit"}, api_audit},
+	{"GET", {"audit", "verify"}, 0, {0}, api_audit_verify},
 };
 
 const char *api_param(const struct api_call *a, const char *name)

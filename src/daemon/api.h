@@ -52,4 +52,5 @@ int api_secret_set(struct api_call *a, struct err *e);
 int api_secret_remove(struct api_call *a, struct err *e);
 int api_services(struct api_call *a, struct err *e);
 int api_audit(struct api_call *a, struct err *e);
+int api_audit_verify(struct api_call *a, struct err *e);
 #endif

@@ -243,3 +243,26 @@ int api_audit(struct api_call *a, struct err *e)
 	r = audit_read(path, &f, &out, &last, e);
 	return r < 0 ? r : conn_ndjson(a->c, buf_str(&out), out.len);
 }
+
+int api_audit_verify(struct api_call *a, struct err *e)
+{
+	struct audit_report rep;
+	AUTO_JS o = js_object();
+	char path[PATH_MAX];
+	bool bad = false;
+	int r = paths_join(path, a->d->paths.state, DAEMON_AUDIT);
+
+	if (r == 0)
+		r = audit_verify(path, &rep, e);
+	if (r < 0)
+		return r;
+	bad |= js_set_bool(o, "ok", rep.why[0] == '\0');
+	bad |= js_set_int(o, "records", (int64_t)rep.records);
+	bad |= js_set_int(o, "first", (int64_t)rep.first);
+	bad |= js_set_int(o, "last", (int64_t)rep.last);
+	bad |= js_set_int(o, "files", rep.files);
+	bad |= js_set_str(o, "why", rep.why[0] ? rep.why : NULL);
+	bad |= js_set_str(o, "file", rep.why[0] ? rep.file : NULL);
+	bad |= js_set_int(o, "line", (int64_t)rep.line);
+	return bad ? no_memory(e) : conn_json(a->c, 200, TAKE(o));
+}
