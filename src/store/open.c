@@ -1,5 +1,6 @@
 #include "store/internal.h"
 #include "base/clock.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -26,6 +27,25 @@ static const char schema[] = "CREATE TABLE sandboxes ("
 			     " machine_start INTEGER NOT NULL,"
 			     " boot_id TEXT NOT NULL"
 			     ") STRICT";
+
+/* What each schema after the first adds; forward only, each step in one transaction. */
+static const char *const steps[] = {
+	/* 2: policy */
+	"CREATE TABLE policy_rules ("
+	" seq INTEGER PRIMARY KEY AUTOINCREMENT," /* a number is never given twice: it is in the log */
+	" sandbox TEXT NOT NULL," /* id, or '' for all */
+	" decision TEXT NOT NULL,"
+	" resource TEXT NOT NULL,"
+	" methods INTEGER NOT NULL,"
+	" path TEXT NOT NULL,"
+	" grpc TEXT NOT NULL,"
+	" websocket INTEGER NOT NULL,"
+	" via TEXT NOT NULL,"
+	" created_ms INTEGER NOT NULL"
+	") STRICT;"
+	"CREATE TABLE settings (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) STRICT",
+};
+static_assert(ARRAY_LEN(steps) == STORE_SCHEMA - 1, "a step for each schema after the first");
 
 int store_fault(sqlite3 *db, int rc, struct err *e, const char *doing)
 {
@@ -103,14 +123,24 @@ static int harden(sqlite3 *db, struct err *e)
 		e);
 }
 
-static int create(sqlite3 *db, struct err *e)
+/* migrate() - from schema @from (0: an empty file) to ours, one step at a time: a crash in between
+ * leaves a whole database of some schema
+ */
+static int migrate(sqlite3 *db, int from, struct err *e)
 {
-	char sql[64 + sizeof(schema) + 128];
+	char sql[2048];
+	int r = 0;
 
-	(void)snprintf(sql, sizeof(sql),
-		"BEGIN IMMEDIATE; %s; PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
-		schema, APP_ID, STORE_SCHEMA);
-	return exec(db, sql, e);
+	for (int next = from + 1; next <= STORE_SCHEMA && r == 0; next++) {
+		(void)snprintf(sql, sizeof(sql),
+			"BEGIN IMMEDIATE; %s; PRAGMA application_id=%d; PRAGMA user_version=%d; "
+			"COMMIT",
+			next == 1 ? schema : steps[next - 2], APP_ID, next);
+		r = exec(db, sql, e);
+		if (r < 0)
+			(void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+	}
+	return r;
 }
 
 /* check() - is this our database, whole, and of this version? *ret_ours is false when it is damaged
@@ -132,7 +162,7 @@ static int check(sqlite3 *db, bool *ret_ours, bool *ret_fresh, struct err *e)
 	}
 	if (strcmp(app, "0") == 0 && strcmp(tables, "0") == 0) {
 		*ret_ours = *ret_fresh = true; /* an empty file: never written to */
-		return create(db, e);
+		return migrate(db, 0, e);
 	}
 	if (atol(app) != APP_ID)
 		return err_set(e, ERR_INTERNAL, -EBADMSG, "it belongs to another program");
@@ -147,11 +177,11 @@ static int check(sqlite3 *db, bool *ret_ours, bool *ret_fresh, struct err *e)
 		return r;
 	}
 	r = one_value(db, "PRAGMA integrity_check(1)", sound, sizeof(sound), e);
-	if (r == 0 && (strcmp(sound, "ok") != 0 || atol(version) != STORE_SCHEMA))
+	if (r == 0 && (strcmp(sound, "ok") != 0 || atol(version) < 1))
 		return err_set(e, ERR_INTERNAL, -EBADMSG, "%s",
 			strcmp(sound, "ok") != 0 ? sound : "it has no schema version");
 	*ret_ours = r != -EBADMSG;
-	return r;
+	return r < 0 ? r : migrate(db, (int)atol(version), e);
 }
 
 static int open_db(const char *path, sqlite3 **ret, bool *ret_ours, bool *ret_fresh, struct err *e)

@@ -1,4 +1,5 @@
 #include "store/internal.h"
+#include "store/policy.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +12,7 @@ void store_sandbox_fini(struct store_sandbox *s)
 	}
 }
 
-static int begin(struct store *s, const char *sql, sqlite3_stmt **ret, struct err *e)
+int store_begin(struct store *s, const char *sql, sqlite3_stmt **ret, struct err *e)
 {
 	int rc;
 
@@ -24,8 +25,7 @@ static int begin(struct store *s, const char *sql, sqlite3_stmt **ret, struct er
 	return rc;
 }
 
-/* finish() - run a statement that gives no rows; changed rows, or a negative errno */
-static int finish(struct store *s, sqlite3_stmt *st, struct err *e)
+int store_finish(struct store *s, sqlite3_stmt *st, struct err *e)
 {
 	int rc = sqlite3_step(st), r;
 
@@ -60,7 +60,7 @@ static int put_changing(sqlite3_stmt *st, int i, const struct store_sandbox *row
 int store_add(struct store *s, const struct store_sandbox *row, struct err *e)
 {
 	sqlite3_stmt *st;
-	int i, r = begin(s,
+	int i, r = store_begin(s,
 		       "INSERT INTO "
 		       "sandboxes(status,reason,note,started_ms,stopped_ms,last_used_ms,"
 		       "provisioned,machine_pid,machine_start,boot_id,id,name,plan,plan_hash,"
@@ -76,14 +76,14 @@ int store_add(struct store *s, const struct store_sandbox *row, struct err *e)
 	put_text(st, i++, row->plan);
 	put_text(st, i++, row->plan_hash);
 	(void)sqlite3_bind_int64(st, i, row->created_ms);
-	r = finish(s, st, e);
+	r = store_finish(s, st, e);
 	return r < 0 ? r : 0;
 }
 
 int store_update(struct store *s, const struct store_sandbox *row, struct err *e)
 {
 	sqlite3_stmt *st;
-	int i, r = begin(s,
+	int i, r = store_begin(s,
 		       "UPDATE sandboxes SET status=?,reason=?,note=?,started_ms=?,stopped_ms=?,"
 		       "last_used_ms=?,provisioned=?,machine_pid=?,machine_start=?,boot_id=? WHERE "
 		       "id=?",
@@ -93,7 +93,7 @@ int store_update(struct store *s, const struct store_sandbox *row, struct err *e
 		return r;
 	i = put_changing(st, 1, row);
 	put_text(st, i, row->id);
-	r = finish(s, st, e);
+	r = store_finish(s, st, e);
 	if (r == 0)
 		return err_set(e, ERR_NOT_FOUND, -ENOENT, "no row for sandbox '%s'", row->name);
 	return r < 0 ? r : 0;
@@ -102,12 +102,16 @@ int store_update(struct store *s, const struct store_sandbox *row, struct err *e
 int store_remove(struct store *s, const char *id, struct err *e)
 {
 	sqlite3_stmt *st;
-	int r = begin(s, "DELETE FROM sandboxes WHERE id=?", &st, e);
+	int r;
 
+	/* its rules first: rules of no sandbox do no harm, a sandbox without its denials would */
+	r = store_rules_clear(s, id, e);
+	if (r == 0)
+		r = store_begin(s, "DELETE FROM sandboxes WHERE id=?", &st, e);
 	if (r < 0)
 		return r;
 	put_text(st, 1, id);
-	r = finish(s, st, e);
+	r = store_finish(s, st, e);
 	return r < 0 ? r : 0;
 }
 
@@ -145,7 +149,7 @@ int store_each(struct store *s, int (*fn)(void *ctx, const struct store_sandbox 
 	struct err *e)
 {
 	sqlite3_stmt *st;
-	int rc, r = begin(s,
+	int rc, r = store_begin(s,
 			"SELECT status,reason,note,started_ms,stopped_ms,last_used_ms,provisioned,"
 			"machine_pid,machine_start,boot_id,plan,id,name,plan_hash,created_ms"
 			" FROM sandboxes ORDER BY created_ms,id",

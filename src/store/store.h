@@ -1,4 +1,4 @@
-/* store.h - the daemon's state: one row per sandbox in an SQLite database
+/* store.h - the daemon's state in an SQLite database: one row per sandbox; policy is policy.h's
  *
  * WAL, synchronous=FULL: what a call has returned survives a power cut. A database that is damaged,
  * empty or another program's is moved aside under a name that is told, and *ret_report says that
@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define STORE_FILE   "state.db"
-#define STORE_SCHEMA 1
+#define STORE_SCHEMA 2
 #define STORE_ID_LEN 16
 
 struct store;
@@ -53,7 +53,7 @@ void store_close(struct store *s);
 int store_add(struct store *s, const struct store_sandbox *row, struct err *e) MUST_USE;
 /* store_update() - everything but id, name, plan, hash and created_ms; -ENOENT */
 int store_update(struct store *s, const struct store_sandbox *row, struct err *e) MUST_USE;
-/* store_remove() - also when there is none */
+/* store_remove() - also when there is none; its policy rules go with it */
 int store_remove(struct store *s, const char *id, struct err *e) MUST_USE;
 /* store_each() - all rows, oldest first; @fn borrows the row and must not call the store;
  * a negative result of it ends the walk and is returned
