@@ -32,6 +32,14 @@ static const struct route routes[] = {
 	{"GET", {"sandboxes", "{name}", "usage"}, 0, {0}, api_usage},
 	{"GET", {"images"}, 0, {0}, api_images},
 	{"DELETE", {"images", "{id}"}, 0, {0}, api_image_remove},
+	{"GET", {"policy"}, 0, {"sandbox"}, api_policy},
+	{"DELETE", {"policy"}, 0, {0}, api_policy_reset},
+	{"PUT", {"policy", "preset"}, BODY, {0}, api_policy_preset},
+	{"POST", {"policy", "rules"}, BODY, {"sandbox"}, api_policy_add},
+	{"DELETE", {"policy", "rules", "{id}"}, 0, {0}, api_policy_remove},
+	{"POST", {"policy", "check"}, BODY, {0}, api_policy_check},
+	{"GET", {"approvals"}, 0, {0}, api_approvals},
+	{"POST", {"approvals", "{id}"}, BODY, {0}, api_approve},
 	{"GET", {"diagnose"}, 0, {0}, api_diagnose},
 	{"POST", {"daemon", "stop"}, BODY, {0}, api_daemon_stop},
 	{"GET", {"services"}, 0, {0}, api_services},
@@ -149,7 +157,9 @@ int api_dispatch(struct conn *c, struct err *e)
 		box = a.box = sandbox_find(c->d, c->target.segment[2], e);
 		if (!box)
 			return -ENOENT;
-	} else if (route->path[1])
-		a.arg = c->target.segment[2];
+	}
+	for (size_t i = 1; i < ARRAY_LEN(route->path) && route->path[i]; i++)
+		if (strcmp(route->path[i], "{id}") == 0)
+			a.arg = c->target.segment[i + 1];
 	return route->fn(&a, e);
 }

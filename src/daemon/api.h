@@ -40,6 +40,15 @@ int api_exec(struct api_call *a, struct err *e);
 int api_stream(struct api_call *a, struct err *e);
 int api_logs(struct api_call *a, struct err *e);
 int api_usage(struct api_call *a, struct err *e);
+/* api_policy.c */
+int api_policy(struct api_call *a, struct err *e);
+int api_policy_reset(struct api_call *a, struct err *e);
+int api_policy_preset(struct api_call *a, struct err *e);
+int api_policy_add(struct api_call *a, struct err *e);
+int api_policy_remove(struct api_call *a, struct err *e);
+int api_policy_check(struct api_call *a, struct err *e);
+int api_approvals(struct api_call *a, struct err *e);
+int api_approve(struct api_call *a, struct err *e);
 /* api_host.c */
 int api_version(struct api_call *a, struct err *e);
 int api_images(struct api_call *a, struct err *e);

@@ -29,6 +29,8 @@
 
 struct sandbox;
 struct watch;
+struct daemon_policy;
+struct approvals;
 
 struct daemon {
 	struct paths paths;
@@ -50,6 +52,8 @@ struct daemon {
 	struct sandbox *boxes; /* oldest first; under lock */
 	unsigned n_boxes;
 	struct watch *watch;
+	struct daemon_policy *policy;
+	struct approvals *approvals;
 };
 
 /* setup.c */

@@ -1,4 +1,5 @@
 #include "daemon/plan.h"
+#include "daemon/rules.h"
 #include "base/name.h"
 #include <errno.h>
 #include <stdio.h>
@@ -85,6 +86,17 @@ static const struct js *want_strings(struct js_reader *rd, const char *key, size
 	return v;
 }
 
+/* check_policy() - the rules are read where they are used; here only that they can be */
+static int check_policy(const struct js *list, struct err *e)
+{
+	AUTO(rules) all = {0};
+	int r = 0;
+
+	for (size_t i = 0; i < js_len(list) && r == 0; i++)
+		r = rules_read(js_at(list, i), "policy", &all, e);
+	return r;
+}
+
 static int load(struct plan *p, struct err *e)
 {
 	const struct js *image, *spaces;
@@ -110,6 +122,7 @@ static int load(struct plan *p, struct err *e)
 	p->notes = want_strings(&rd, "notes", 256);
 	if (rd.r == 0 && (!p->env || !strings_only(p->env)))
 		js_fault(&rd, "env", "must be an object of strings");
+	p->policy = js_take_array(&rd, "policy", RULES_LIST_MAX);
 	(void)js_take_object(&rd, "kit");
 	image = js_take_object(&rd, "image");
 	spaces = js_take_array(&rd, "workspaces", MACHINE_EXPORTS_MAX);
@@ -118,6 +131,8 @@ static int load(struct plan *p, struct err *e)
 		r = load_image(p, image, e);
 	if (r == 0)
 		r = load_workspaces(p, spaces, e);
+	if (r == 0)
+		r = check_policy(p->policy, e);
 	return r == 0 ? name_check(p->name, e) : r;
 }
 

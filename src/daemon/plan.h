@@ -49,6 +49,7 @@ struct plan {
 	uint32_t uid, gid;
 	const struct js *env; /* object of strings */
 	const struct js *argv, *argv_interactive, *notes; /* arrays of strings */
+	const struct js *policy; /* array of rules (rules.h); NULL: none */
 };
 
 /* What the kit puts into the guest on the first start; not part of the JSON but of its digests. */

@@ -1,4 +1,5 @@
 #include "daemon/sandbox.h"
+#include "daemon/approvals.h"
 #include "daemon/files.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -77,6 +78,7 @@ static int remove_owned(struct sandbox *s, struct err *e)
 	if (r < 0)
 		return err_sys(e, r, "remove the directory of sandbox '%s'", s->name);
 	machine_forget(s->id);
+	approvals_drop(s->d, s->id);
 	r = secret_file_forget(s->d->secrets, s->id, e);
 	if (r < 0)
 		return r;

@@ -1,4 +1,5 @@
 #include "daemon/plan.h"
+#include "daemon/rules.h"
 #include "base/name.h"
 #include "kit/kit.h"
 #include <errno.h>
@@ -17,7 +18,7 @@ struct resolving {
 	char name[NAME_MAX_LEN + 1];
 	const char *agent, *template, *isolation;
 	int64_t cpus, memory_bytes, disk_bytes;
-	const struct js *env, *workspaces;
+	const struct js *env, *workspaces, *policy;
 	char cwd[PATH_MAX];
 	bool bad; /* memory ran out while building */
 	struct err *e;
@@ -48,6 +49,7 @@ static int read_create(struct resolving *s)
 	s->memory_bytes = js_take_int(&rd, "memory_bytes", 0, INT64_MAX, 0);
 	s->disk_bytes = js_take_int(&rd, "disk_bytes", 0, INT64_MAX, 0);
 	s->env = js_take_object(&rd, "env");
+	s->policy = js_take_array(&rd, "policy", RULES_LIST_MAX);
 	s->template = js_take_str(&rd, "template", 256, "");
 	s->isolation = js_take_str(&rd, "isolation", 16, "auto");
 	r = js_done(&rd);
@@ -334,6 +336,25 @@ static int add_kit(struct resolving *s, struct plan_files *files)
 	return 0;
 }
 
+/* Rules given at creation: lists of resources become single ones, in their canonical spelling. */
+static int add_policy(struct resolving *s)
+{
+	AUTO_JS list = js_array();
+	AUTO(rules) all = {0};
+
+	for (size_t i = 0; i < js_len(s->policy); i++) {
+		int r = rules_read(js_at(s->policy, i), "policy", &all, s->e);
+
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < all.n; i++)
+		s->bad |= js_add(list, rules_write(&all.v[i]));
+	if (all.n > 0)
+		s->bad |= js_set(s->out, "policy", TAKE(list));
+	return 0;
+}
+
 static void choose_name(struct resolving *s)
 {
 	const struct js *first = js_at(s->workspaces, 0);
@@ -369,6 +390,8 @@ static int resolve(struct resolving *s, struct plan_files *files)
 	choose_name(s);
 	if (r == 0)
 		r = add_env(s);
+	if (r == 0)
+		r = add_policy(s);
 	if (r == 0)
 		r = add_argv(s, "argv", false);
 	if (r == 0)

@@ -1,4 +1,5 @@
 #include "daemon/conn.h"
+#include "daemon/policy.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "link/link.h"
@@ -91,6 +92,7 @@ int server_run(struct daemon *d)
 		if (p[1].revents)
 			break;
 		daemon_log_check(d);
+		daemon_policy_check_org(d);
 		take(d);
 	}
 	log_info("ending; sandboxes go on");

@@ -1,4 +1,5 @@
 #include "daemon/daemon.h"
+#include "daemon/policy.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -176,7 +177,9 @@ int daemon_open(struct daemon *d, bool own_log, struct err *e)
 	read_boot_id(d->boot_id);
 	plan_host_find(&d->host);
 	r = open_store(d, e);
-	return r < 0 ? r : open_records(d, e);
+	if (r == 0)
+		r = open_records(d, e);
+	return r < 0 ? r : daemon_policy_open(d, e);
 }
 
 void daemon_close(struct daemon *d)
