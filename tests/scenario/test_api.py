@@ -142,6 +142,29 @@ def test_reading(rig, spec):
     call(rig, spec, "get", "/v1/diagnose")
 
 
+def test_policy(rig, spec):
+    rig.ok("ls")
+    first = call(rig, spec, "get", "/v1/policy")
+    assert first["preset"] == "balanced" and not first["preset_chosen"] and len(first["rules"]) > 50
+    assert call(rig, spec, "put", "/v1/policy/preset", {"preset": "deny-all"})["preset"] == "locked-down"
+    new = {"decision": "allow", "resource": "a.example.com,*.b.example.com:443", "methods": "get", "path": "/x/**"}
+    rules = call(rig, spec, "post", "/v1/policy/rules", new, 201)["rules"]
+    assert [r["resource"] for r in rules] == ["a.example.com", "*.b.example.com:443"]
+    assert call(rig, spec, "get", "/v1/policy")["generation"] > first["generation"]
+    said = call(rig, spec, "post", "/v1/policy/check", {"target": "https://a.example.com/x/y"})
+    assert (said["decision"], said["rule"]["id"]) == ("allow", rules[0]["id"])
+    said = call(rig, spec, "post", "/v1/policy/check", {"target": "a.example.com", "method": "POST"})
+    assert (said["decision"], said["reason"], said["rule"]) == ("deny", "no-http-rule", None)
+    for kind in ("dns", "tcp", "tunnel", "websocket", "grpc"):
+        call(rig, spec, "post", "/v1/policy/check", {"target": "[2001:db8::1]:80", "kind": kind})
+    call(rig, spec, "delete", "/v1/policy/rules/{id}", None, 204, id=rules[0]["id"])
+    call(rig, spec, "delete", "/v1/policy/rules/{id}", None, 404, id="balanced.ai.1")
+    assert call(rig, spec, "get", "/v1/approvals") == {"approvals": []}
+    call(rig, spec, "post", "/v1/approvals/{id}", {"decision": "allow"}, 404, id=1)
+    call(rig, spec, "delete", "/v1/policy", None, 204)
+    assert len(call(rig, spec, "get", "/v1/policy")["rules"]) == len(first["rules"])
+
+
 def test_a_life(rig, image, spec):
     folder = str(rig.new_dir())
     body = {"name": "box-api", "agent": "shell", "workspaces": [{"path": folder}], "cpus": 2,
