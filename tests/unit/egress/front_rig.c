@@ -506,11 +506,12 @@ void rig_run(struct rig *r, int ms)
 
 	/* Quiet three times in a row: nothing is on its way between the two. */
 	while (idle < 3 && clock_ms() < until) {
+		unsigned streams = r->f.n_streams;
 		bool moved;
 
 		assert_int_equal(loop_once(r->f.loop, idle ? 1 : 0), 0);
 		r->f.now = clock_ms();
-		moved = front_round(&r->f);
+		moved = front_round(&r->f) || r->f.n_streams != streams;
 		moved |= vault_step(r);
 		moved |= daemon_step(r);
 		idle = moved ? 0 : idle + 1;
