@@ -78,6 +78,19 @@ static int new_ruleset(int abi)
 	return fd < 0 ? -errno : fd;
 }
 
+int jail_landlock_dialling(void)
+{
+	int abi = jail_landlock_abi();
+	struct ruleset rs = {.fs = fs_rights(abi), .net = abi >= 4 ? NET_BIND_TCP : 0};
+	int fd;
+
+	if (abi == 0)
+		return -EOPNOTSUPP;
+	fd = (int)syscall(
+		SYS_landlock_create_ruleset, &rs, abi >= 4 ? sizeof(rs) : sizeof(rs.fs), 0);
+	return fd < 0 ? -errno : fd;
+}
+
 int jail_landlock_make(const struct jail_beneath *list, size_t n)
 {
 	int abi = jail_landlock_abi();

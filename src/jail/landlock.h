@@ -22,6 +22,8 @@ int jail_landlock_abi(void);
  * Returns a descriptor (close-on-exec), or negative errno; -EOPNOTSUPP without Landlock.
  */
 int jail_landlock_make(const struct jail_beneath *list, size_t n) MUST_USE;
+/* jail_landlock_dialling() - no file at all, no listening by TCP; connections may be made. As above. */
+int jail_landlock_dialling(void) MUST_USE;
 /* jail_landlock_root() - live under a ruleset that lets the root be read and executed, and @program
  * (a descriptor) too, and nothing be written or made. For a program in a root of its own, before its
  * exec; needs no_new_privs. System calls only. -EOPNOTSUPP without Landlock.
