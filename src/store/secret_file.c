@@ -157,13 +157,15 @@ static int make_identity(const struct secret_file *s)
 {
 	struct age_identity id;
 	char text[AGE_TEXT_BYTES + 1];
+	size_t len;
 	int r = age_identity_new(&id);
 
 	if (r < 0)
 		return r;
 	age_identity_print(&id, text);
-	strcat(text, "\n");
-	r = io_replace_file(s->dir, IDENTITY_NAME, text, strlen(text), 0600);
+	len = strlen(text);
+	text[len] = '\n';
+	r = io_replace_file(s->dir, IDENTITY_NAME, text, len + 1, 0600);
 	explicit_bzero(text, sizeof(text));
 	age_identity_wipe(&id);
 	return r;
