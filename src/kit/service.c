@@ -86,6 +86,15 @@ static int take_list(struct parse *p, const struct ynode *v, const char *what, s
 
 /* ---- slots ---- */
 
+/* local_ok() - a service on the host's own loopback is named with its port */
+static bool local_ok(const char *h)
+{
+	size_t skip = strlen("localhost:");
+
+	return strncmp(h, "localhost:", skip) == 0 && h[skip] != '\0' &&
+	       strspn(h + skip, "0123456789") == strlen(h + skip) && strlen(h + skip) <= 5;
+}
+
 static int take_hosts(struct parse *p, const struct ynode *v)
 {
 	int r = take_list(p, v, "hosts", &p->slot->hosts);
@@ -94,6 +103,8 @@ static int take_hosts(struct parse *p, const struct ynode *v)
 		const char *h = p->slot->hosts.v[i];
 
 		/* a credential is never bound to everything, nor to all names of a top-level domain */
+		if (local_ok(h))
+			continue;
 		if (strchr(h, '/') || !strchr(h, '.') || strcmp(h, "**") == 0 ||
 			strspn(h, "*.") == strlen(h))
 			return FAULT(

@@ -62,6 +62,8 @@ static void refused(void **state)
 		{"'K %s'", "\"a%s\\r\\nb\"", "x.yaml:8:13"},
 		{"api.x.test", "'**'", "x.yaml:6:12"},
 		{"api.x.test", "localhost", "x.yaml:6:12"},
+		{"api.x.test", "'localhost:'", "x.yaml:6:12"},
+		{"api.x.test", "'localhost:8x'", "x.yaml:6:12"},
 		{"api.x.test", "'*.'", "x.yaml:6:12"},
 		{"    header: X-Api-Key\n", "    basic: 'a:b'\n", "x.yaml:7:12"},
 		{"    header: X-Api-Key\n", "", "x.yaml:6:5"},
@@ -102,6 +104,19 @@ static void sentinels(void **state)
 	assert_memory_equal(one, "x-", 2);
 	assert_string_not_equal(one, two);
 	assert_true(service_sentinel(s, a, one, 32) < 0);
+	service_free(s);
+}
+
+static void on_the_host_itself(void **state)
+{
+	struct service *s;
+	struct err e = {0};
+	char text[1024];
+	(void)state;
+
+	with("api.x.test", "'localhost:8443'", text);
+	assert_int_equal(parse(text, &s, &e), 0);
+	assert_string_equal(s->slots[0].hosts.v[0], "localhost:8443");
 	service_free(s);
 }
 
@@ -159,6 +174,7 @@ int main(void)
 		cmocka_unit_test(reads),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(sentinels),
+		cmocka_unit_test(on_the_host_itself),
 		cmocka_unit_test(built_in_ones),
 		cmocka_unit_test(own_ones_replace),
 	};
