@@ -117,6 +117,17 @@ def bench_cli(runs):
         record("sbx ls with 50 sandboxes", series(runs, [rigs.SBX, "ls"], rig.env), target=30)
 
 
+FORK_EXEC = """
+import os, time
+took = []
+for _ in range(40):
+    t = time.perf_counter()
+    os.waitpid(os.posix_spawn("/bin/true", ["/bin/true"], {}), 0)
+    took.append(time.perf_counter() - t)
+print(sorted(took)[20] * 1000)
+"""
+
+
 def bench_exec(runs):
     with HostOnly() as rig:
         rig.create("bench").start()
@@ -125,19 +136,16 @@ def bench_exec(runs):
     rig = rigs.Rig()
     try:
         box = rig.create("bench").start()
-        inside = float(box.python("""
-import os, time
-took = []
-for _ in range(100):
-    t = time.perf_counter()
-    os.waitpid(os.posix_spawn("/bin/true", ["/bin/true"], {}), 0)
-    took.append(time.perf_counter() - t)
-print(sorted(took)[50] * 1000)
-""", timeout=60).text)
+        # In turns, so that both are of the same moment: a shared host changes within seconds.
+        inside, whole, over = [], [], []
+        for _ in range(5):
+            inside.append(float(box.python(FORK_EXEC, timeout=60).text))
+            took = series(max(runs, 50) // 5, [rigs.SBX, "exec", "bench", "--", "/bin/true"], rig.env)
+            whole += took
+            over += [w - inside[-1] for w in took]
         record("the guest's own fork+exec of /bin/true", inside)
-        whole = series(max(runs, 50), [rigs.SBX, "exec", "bench", "--", "/bin/true"], rig.env)
         record("sbx exec /bin/true, whole", whole)
-        record("sbx exec /bin/true over the guest's own", [w - inside for w in whole], target=15)
+        record("sbx exec /bin/true over the guest's own", over, target=15)
     finally:
         rig.close()
 
