@@ -12,7 +12,7 @@ _sbx()
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words="run create exec attach ls inspect start stop pause resume rm cp logs secret audit image daemon diagnose version completion help"
+		words="run create exec attach ls inspect start stop pause resume rm cp logs secret settings audit image daemon diagnose version completion help"
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		return
 	fi
@@ -38,7 +38,7 @@ _sbx()
 	cp) words="--follow-link --json" ;;
 	logs) words="--console --tail --raw --json" ;;
 	secret) words="--sandbox --command --refresh --from-env --all --dry-run --services --json" ;;
-	audit) words="--json" ;;
+	audit | settings) words="--json" ;;
 	image) words="--json --quiet --force --name" ;;
 	daemon) words="--json" ;;
 	esac
@@ -63,6 +63,9 @@ _sbx()
 	secret)
 		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "set import ls rm" -- "$cur")
 		;;
+	settings)
+		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "list get set unset" -- "$cur")
+		;;
 	audit)
 		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "verify" -- "$cur")
 		;;
@@ -77,7 +80,7 @@ _sbx()
 		mapfile -t COMPREPLY < <(compgen -W "bash zsh fish" -- "$cur")
 		;;
 	help)
-		words="run create exec attach ls inspect start stop pause resume rm cp logs secret audit image daemon diagnose version completion"
+		words="run create exec attach ls inspect start stop pause resume rm cp logs secret settings audit image daemon diagnose version completion"
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		;;
 	esac

@@ -23,6 +23,7 @@ complete -c sbx -n __fish_use_subcommand -a rm -d 'remove sandboxes'
 complete -c sbx -n __fish_use_subcommand -a cp -d 'copy files into or out of a sandbox'
 complete -c sbx -n __fish_use_subcommand -a logs -d 'show what was printed'
 complete -c sbx -n __fish_use_subcommand -a secret -d 'credentials'
+complete -c sbx -n __fish_use_subcommand -a settings -d 'what holds for all sandboxes'
 complete -c sbx -n __fish_use_subcommand -a audit -d 'the log of decisions'
 complete -c sbx -n __fish_use_subcommand -a image -d 'root images'
 complete -c sbx -n __fish_use_subcommand -a daemon -d 'the daemon'
@@ -61,6 +62,7 @@ complete -c sbx -n '__sbx_verb secret' -l sandbox -x -d sandbox
 complete -c sbx -n '__sbx_verb secret' -l command -x -d 'prints the value'
 complete -c sbx -n '__sbx_verb secret' -l from-env -x -d variable
 complete -c sbx -n '__sbx_verb audit' -a verify
+complete -c sbx -n '__sbx_verb settings' -a 'list get set unset'
 complete -c sbx -n '__sbx_verb daemon' -a 'start stop restart status'
 complete -c sbx -n '__sbx_verb completion' -a 'bash zsh fish'
 complete -c sbx -l json -d 'JSON on stdout'

@@ -22,6 +22,7 @@ static const struct verb verbs[] = {
 	{"cp", verb_cp, "copy files into or out of a sandbox"},
 	{"logs", verb_logs, "show what the agent or the kernel printed"},
 	{"secret", verb_secret, "set, import, ls and rm: credentials that never go inside"},
+	{"settings", verb_settings, "list, get, set and unset: what holds for all sandboxes"},
 	{"audit", verb_audit, "verify: the log of what was decided"},
 	{"image", verb_image, "ls, build and rm: root images"},
 	{"daemon", verb_daemon, "start, stop, restart and status: the daemon"},

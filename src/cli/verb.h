@@ -32,6 +32,7 @@ int verb_resume(int argc, char **argv);
 int verb_rm(int argc, char **argv);
 int verb_run(int argc, char **argv);
 int verb_secret(int argc, char **argv);
+int verb_settings(int argc, char **argv);
 int verb_start(int argc, char **argv);
 int verb_stop(int argc, char **argv);
 int verb_version(int argc, char **argv);

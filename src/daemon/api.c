@@ -47,6 +47,9 @@ static const struct route routes[] = {
 	{"PUT", {"secrets", "{id}"}, RAW, {"sandbox", "command", "refresh"}, api_secret_set},
 	{"DELETE", {"secrets", "{id}"}, 0, {"sandbox"}, api_secret_remove},
 	{"GET", {"audit"}, 0, {"sandbox", "decision", "event", "after", "limit"}, api_audit},
+	{"GET", {"settings"}, 0, {0}, api_settings},
+	{"PUT", {"settings", "{id}"}, BODY, {0}, api_setting_set},
+	{"DELETE", {"settings", "{id}"}, 0, {0}, api_setting_unset},
 	{"GET", {"audit", "verify"}, 0, {0}, api_audit_verify},
 };
 

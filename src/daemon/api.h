@@ -62,4 +62,7 @@ int api_secret_remove(struct api_call *a, struct err *e);
 int api_services(struct api_call *a, struct err *e);
 int api_audit(struct api_call *a, struct err *e);
 int api_audit_verify(struct api_call *a, struct err *e);
+int api_settings(struct api_call *a, struct err *e);
+int api_setting_set(struct api_call *a, struct err *e);
+int api_setting_unset(struct api_call *a, struct err *e);
 #endif

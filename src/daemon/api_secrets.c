@@ -1,5 +1,6 @@
 #include "daemon/api.h"
 #include "daemon/credentials.h"
+#include "daemon/settings.h"
 #include "daemon/view.h"
 #include "base/clock.h"
 #include <errno.h>
@@ -265,4 +266,44 @@ int api_audit_verify(struct api_call *a, struct err *e)
 	bad |= js_set_str(o, "file", rep.why[0] ? rep.file : NULL);
 	bad |= js_set_int(o, "line", (int64_t)rep.line);
 	return bad ? no_memory(e) : conn_json(a->c, 200, TAKE(o));
+}
+
+/* ---- settings ---- */
+
+int api_settings(struct api_call *a, struct err *e)
+{
+	struct js *v;
+	int r = settings_view(&a->d->paths, &v, e);
+
+	return r < 0 ? r : conn_json(a->c, 200, v);
+}
+
+static int put_setting(struct api_call *a, const char *value, struct err *e)
+{
+	int r = settings_set(&a->d->paths, a->arg, value, e);
+
+	if (r == 0)
+		r = audit_admin(
+			a->d->audit, value ? "settings.set" : "settings.unset", "", a->arg, e);
+	if (r < 0)
+		return r;
+	credentials_table_changed(a->d);
+	return conn_empty(a->c, 204);
+}
+
+int api_setting_set(struct api_call *a, struct err *e)
+{
+	struct js_reader rd;
+	const char *value;
+	int r;
+
+	js_read(&rd, a->body, "", e);
+	value = js_want_str(&rd, "value", SETTINGS_VALUE_MAX - 1);
+	r = js_done(&rd);
+	return r < 0 ? r : put_setting(a, value, e);
+}
+
+int api_setting_unset(struct api_call *a, struct err *e)
+{
+	return put_setting(a, NULL, e);
 }

@@ -343,6 +343,21 @@ void credentials_changed(struct daemon *d, const char *scope, const char *name)
 	free(all);
 }
 
+void credentials_table_changed(struct daemon *d)
+{
+	struct sandbox **all;
+	size_t n;
+
+	if (sandbox_all(d, &all, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		if (on_table && status_has_machine(sandbox_status(all[i])))
+			on_table(all[i]);
+		sandbox_put(all[i]);
+	}
+	free(all);
+}
+
 int credentials_caught(
 	struct daemon *d, const char *name, const void *value, size_t len, struct err *e)
 {

@@ -49,6 +49,8 @@ int credentials_value(struct daemon *d, const char *scope, const char *name,
  * the new table and value within a second, by the two hooks
  */
 void credentials_changed(struct daemon *d, const char *scope, const char *name);
+/* credentials_table_changed() - something else of the configuration changed: running sandboxes get it anew */
+void credentials_table_changed(struct daemon *d);
 /* Hooks of the part that holds the connections to front and vault; set once, before any request. A
  * NULL @value means removed.
  */

@@ -142,6 +142,39 @@ static void services(void **state)
 	assert_string_equal(js_str(js_at(js_get(v, "env"), 0)), "FORGE_TOKEN");
 }
 
+static const struct js *setting(struct rig *r, const char *key)
+{
+	const struct js *v;
+
+	assert_int_equal(rig_ask(r, "GET", "/v1/settings", NULL, &v), 200);
+	v = js_get(v, "settings");
+	for (size_t i = 0; i < js_len(v); i++)
+		if (strcmp(rig_str(js_at(v, i), "key"), key) == 0)
+			return js_at(v, i);
+	return NULL;
+}
+
+static void settings(void **state)
+{
+	struct rig *r = *state;
+
+	assert_string_equal(rig_str(setting(r, "egress.proxy"), "source"), "default");
+	assert_int_equal(rig_ask(r, "PUT", "/v1/settings/egress.proxy",
+				 "{\"value\":\"socks5h://127.0.0.1:1080\"}", NULL),
+		204);
+	assert_string_equal(
+		rig_str(setting(r, "egress.proxy"), "value"), "socks5h://127.0.0.1:1080");
+	assert_string_equal(rig_str(setting(r, "egress.proxy"), "source"), "set");
+	assert_int_equal(
+		rig_ask(r, "PUT", "/v1/settings/egress.proxy", "{\"value\":\"ftp://x\"}", NULL),
+		400);
+	assert_int_equal(
+		rig_ask(r, "PUT", "/v1/settings/tls.extraCA", "{\"value\":\"ca.pem\"}", NULL), 400);
+	assert_int_equal(rig_ask(r, "PUT", "/v1/settings/no.such", "{\"value\":\"x\"}", NULL), 404);
+	assert_int_equal(rig_ask(r, "DELETE", "/v1/settings/egress.proxy", NULL, NULL), 204);
+	assert_string_equal(rig_str(setting(r, "egress.proxy"), "value"), "");
+}
+
 static int up(void **state)
 {
 	struct rig *r = rig_new();
@@ -167,6 +200,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(value_is_forgotten, up, down),
 		cmocka_unit_test_setup_teardown(audit_tells, up, down),
 		cmocka_unit_test_setup_teardown(services, up, down),
+		cmocka_unit_test_setup_teardown(settings, up, down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

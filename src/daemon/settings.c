@@ -1,0 +1,213 @@
+#include "daemon/settings.h"
+#include "base/io.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define FILE_MAX (256U << 10)
+
+/* ---- what a value may be: NULL, or what is wrong ---- */
+
+static const char *check_path(const char *v)
+{
+	struct stat st;
+
+	if (v[0] == '\0')
+		return NULL;
+	if (v[0] != '/')
+		return "must be an absolute path";
+	return stat(v, &st) == 0 && S_ISREG(st.st_mode) ? NULL : "is no file that is there";
+}
+
+static bool is_url(const char *v, const char *const *schemes)
+{
+	for (; *schemes; schemes++) {
+		size_t n = strlen(*schemes);
+
+		if (strncmp(v, *schemes, n) == 0 && v[n] && !strpbrk(v, " \t\r\n\"\\"))
+			return true;
+	}
+	return false;
+}
+
+static const char *check_proxy(const char *v)
+{
+	static const char *const schemes[] = {
+		"http://", "https://", "socks5://", "socks5h://", NULL};
+
+	return v[0] == '\0' || strcmp(v, "direct") == 0 || is_url(v, schemes)
+		       ? NULL
+		       : "must be http://, https://, socks5:// or socks5h://HOST:PORT, or direct";
+}
+
+static const char *check_authz(const char *v)
+{
+	static const char *const schemes[] = {"http://", "https://", NULL};
+
+	return v[0] == '\0' || is_url(v, schemes) ? NULL : "must be an http:// or https:// URL";
+}
+
+static const char *check_list(const char *v)
+{
+	return strpbrk(v, " \t\r\n") ? "must be a list separated by commas, without blanks" : NULL;
+}
+
+static const char *check_ms(const char *v)
+{
+	char *end;
+	unsigned long n = strtoul(v, &end, 10);
+
+	return *v >= '0' && *v <= '9' && *end == '\0' && n >= 10 && n <= 60000
+		       ? NULL
+		       : "must be 10 to 60000 milliseconds";
+}
+
+static const struct key {
+	const char *name, *variable, *other, *doc;
+	const char *(*check)(const char *v);
+} keys[SETTINGS_COUNT] = {
+	[SETTING_EXTRA_CA] = {"tls.extraCA", "SBX_TLS_EXTRA_CA", "",
+		"PEM file of further authorities that servers are verified by", check_path},
+	[SETTING_PROXY] = {"egress.proxy", "SBX_PROXY", "",
+		"proxy that the way out goes through; empty: the host's variables", check_proxy},
+	[SETTING_NO_PROXY] = {"egress.noProxy", "SBX_NO_PROXY", "",
+		"hosts that are reached without it", check_list},
+	[SETTING_AUTHZ] = {"egress.authz", "SBX_AUTHZ", "",
+		"ext_authz HTTP service that must allow each request, too", check_authz},
+	[SETTING_AUTHZ_MS] = {"egress.authzTimeout", "SBX_AUTHZ_TIMEOUT", "1000",
+		"milliseconds that it has; no answer is a no", check_ms},
+	[SETTING_DNS] = {"dns.servers", "SBX_DNS_SERVERS", "",
+		"name servers that are asked; empty: the host's", check_list},
+};
+
+/* ---- the file ---- */
+
+static int read_file(const struct paths *p, struct js **ret, struct err *e)
+{
+	char path[PATH_MAX];
+	AUTO(buf) b = {0};
+	int r = paths_join(path, p->config, SETTINGS_FILE);
+
+	buf_init(&b, FILE_MAX);
+	if (r == 0)
+		r = io_read_file(AT_FDCWD, path, &b);
+	if (r == -ENOENT) {
+		*ret = js_object();
+		return *ret ? 0 : err_sys(e, -ENOMEM, "read the settings");
+	}
+	if (r < 0)
+		return err_sys(e, r, "read '%s'", path);
+	r = js_parse(buf_str(&b), b.len, FILE_MAX, ret, e);
+	if (r < 0)
+		return err_wrap(e, r, "read '%s'", path);
+	return 0;
+}
+
+static const char *in_force(const struct key *k, const struct js *file, const char **ret_source)
+{
+	const char *v = getenv(k->variable);
+
+	*ret_source = "variable";
+	if (v && *v)
+		return v;
+	*ret_source = "set";
+	v = js_str(js_get(file, k->name));
+	if (v)
+		return v;
+	*ret_source = "default";
+	return k->other;
+}
+
+int settings_get(
+	const struct paths *p, enum settings_key key, char dst[SETTINGS_VALUE_MAX], struct err *e)
+{
+	const struct key *k = &keys[key];
+	const char *source, *v, *why;
+	AUTO_JS file = NULL;
+	int r = read_file(p, &file, e);
+
+	if (r < 0)
+		return r;
+	v = in_force(k, file, &source);
+	why = strlen(v) >= SETTINGS_VALUE_MAX ? "is too long" : k->check(v);
+	if (why)
+		return err_set(e, ERR_INVALID, -EINVAL, "the setting %s %s", k->name, why);
+	(void)snprintf(dst, SETTINGS_VALUE_MAX, "%s", v);
+	return 0;
+}
+
+static const struct key *find(const char *name, struct err *e)
+{
+	for (size_t i = 0; i < SETTINGS_COUNT; i++)
+		if (strcmp(keys[i].name, name) == 0)
+			return &keys[i];
+	(void)err_set(e, ERR_NOT_FOUND, -ENOENT, "there is no setting '%s'", name);
+	err_hint(e, "sbx settings list shows what there is");
+	return NULL;
+}
+
+int settings_set(const struct paths *p, const char *name, const char *value, struct err *e)
+{
+	const struct key *k = find(name, e);
+	const char *why;
+	AUTO_JS file = NULL;
+	AUTO(buf) text = {0};
+	AUTO_FD dir = -1;
+	int r;
+
+	if (!k)
+		return -ENOENT;
+	why = !value ? NULL : strlen(value) >= SETTINGS_VALUE_MAX ? "is too long" : k->check(value);
+	if (why)
+		return err_set(e, ERR_INVALID, -EINVAL, "%s %s", name, why);
+	r = read_file(p, &file, e);
+	if (r == 0)
+		r = paths_mkdir(p->config, e);
+	if (r < 0)
+		return r;
+	js_del(file, name);
+	buf_init(&text, FILE_MAX);
+	if (value && js_set_str(file, name, value))
+		return err_sys(e, -ENOMEM, "write the settings");
+	r = js_canonical(file, &text);
+	if (r == 0)
+		r = buf_add(&text, "\n", 1);
+	dir = open(p->config, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r == 0 && dir < 0)
+		r = -errno;
+	if (r == 0)
+		r = io_replace_file(dir, SETTINGS_FILE, text.data, text.len, 0600);
+	return r < 0 ? err_sys(e, r, "write the settings") : 0;
+}
+
+int settings_view(const struct paths *p, struct js **ret, struct err *e)
+{
+	AUTO_JS file = NULL;
+	AUTO_JS o = js_object();
+	AUTO_JS list = js_array();
+	bool bad = false;
+	int r = read_file(p, &file, e);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
+		const struct key *k = &keys[i];
+		struct js *x = js_object();
+		const char *source;
+
+		bad |= js_set_str(x, "key", k->name);
+		bad |= js_set_str(x, "value", in_force(k, file, &source));
+		bad |= js_set_str(x, "source", source);
+		bad |= js_set_str(x, "default", k->other);
+		bad |= js_set_str(x, "variable", k->variable);
+		bad |= js_set_str(x, "description", k->doc);
+		bad |= js_add(list, x);
+	}
+	bad |= js_set(o, "settings", TAKE(list));
+	if (bad)
+		return err_sys(e, -ENOMEM, "list the settings");
+	*ret = TAKE(o);
+	return 0;
+}
