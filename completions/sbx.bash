@@ -8,11 +8,11 @@ _sbx()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local verb=${COMP_WORDS[1]} words=""
-	local making="--name --kit --template --cpus --memory --disk --isolation --env --env-file --plan --quiet --json"
+	local making="--name --kit --template --cpus --memory --disk --isolation --env --env-file --allow --deny --plan --quiet --json"
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words="run create exec attach ls inspect start stop pause resume rm cp logs secret settings audit image daemon diagnose version completion help"
+		words="run create exec attach ls inspect start stop pause resume rm cp logs policy approve secret settings audit image daemon diagnose version completion help"
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		return
 	fi
@@ -37,6 +37,8 @@ _sbx()
 	rm) words="--all --force --json" ;;
 	cp) words="--follow-link --json" ;;
 	logs) words="--console --tail --raw --json" ;;
+	policy) words="--sandbox --method --path --websocket --grpc --kind --address --wide --source --decision --follow --limit --force --json" ;;
+	approve) words="--deny --remember --json" ;;
 	secret) words="--sandbox --command --refresh --from-env --all --dry-run --services --json" ;;
 	audit | settings) words="--json" ;;
 	image) words="--json --quiet --force --name" ;;
@@ -60,6 +62,18 @@ _sbx()
 		compopt -o nospace 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -S : -W "$(_sbx_names)" -- "$cur"; compgen -f -- "$cur")
 		;;
+	policy)
+		if [ "$COMP_CWORD" -eq 2 ]; then
+			mapfile -t COMPREPLY < <(compgen -W "init allow deny ask rm ls inspect check log reset" -- "$cur")
+		elif [ "${COMP_WORDS[2]}" = init ]; then
+			mapfile -t COMPREPLY < <(compgen -W "open balanced locked-down" -- "$cur")
+		elif [[ ${COMP_WORDS[2]} == @(ls|log) ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "$(_sbx_names)" -- "$cur")
+		fi
+		;;
+	approve)
+		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "ls" -- "$cur")
+		;;
 	secret)
 		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "set import ls rm" -- "$cur")
 		;;
@@ -80,7 +94,7 @@ _sbx()
 		mapfile -t COMPREPLY < <(compgen -W "bash zsh fish" -- "$cur")
 		;;
 	help)
-		words="run create exec attach ls inspect start stop pause resume rm cp logs secret settings audit image daemon diagnose version completion"
+		words="run create exec attach ls inspect start stop pause resume rm cp logs policy approve secret settings audit image daemon diagnose version completion"
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		;;
 	esac

@@ -22,6 +22,8 @@ complete -c sbx -n __fish_use_subcommand -a resume -d 'let paused sandboxes go o
 complete -c sbx -n __fish_use_subcommand -a rm -d 'remove sandboxes'
 complete -c sbx -n __fish_use_subcommand -a cp -d 'copy files into or out of a sandbox'
 complete -c sbx -n __fish_use_subcommand -a logs -d 'show what was printed'
+complete -c sbx -n __fish_use_subcommand -a policy -d 'what sandboxes may reach'
+complete -c sbx -n __fish_use_subcommand -a approve -d 'answer requests that wait'
 complete -c sbx -n __fish_use_subcommand -a secret -d 'credentials'
 complete -c sbx -n __fish_use_subcommand -a settings -d 'what holds for all sandboxes'
 complete -c sbx -n __fish_use_subcommand -a audit -d 'the log of decisions'
@@ -42,6 +44,8 @@ complete -c sbx -n '__sbx_verb run create' -l cpus -x -d 'number of processors'
 complete -c sbx -n '__sbx_verb run create' -s m -l memory -x -d memory
 complete -c sbx -n '__sbx_verb run create' -l disk -x -d 'scratch disk'
 complete -c sbx -n '__sbx_verb run create' -l isolation -x -a 'auto kvm emulated' -d tier
+complete -c sbx -n '__sbx_verb run create' -l allow -x -d 'let it reach'
+complete -c sbx -n '__sbx_verb run create' -l deny -x -d 'never let it reach'
 complete -c sbx -n '__sbx_verb run create' -l plan -d 'print what would be made'
 complete -c sbx -n '__sbx_verb run create exec' -s e -l env -x -d 'set a variable'
 complete -c sbx -n '__sbx_verb run create exec' -l env-file -r -F -d 'variables from a file'
@@ -57,6 +61,14 @@ complete -c sbx -n '__sbx_verb stop' -s t -l time -x -d 'grace in seconds'
 complete -c sbx -n '__sbx_verb logs' -l console -d 'the kernel'
 complete -c sbx -n '__sbx_verb logs' -s n -l tail -x -d lines
 complete -c sbx -n '__sbx_verb image' -a 'ls build rm'
+complete -c sbx -n '__sbx_verb policy' -a 'init allow deny ask rm ls inspect check log reset'
+complete -c sbx -n '__sbx_verb policy' -l sandbox -x -d sandbox
+complete -c sbx -n '__sbx_verb policy' -l method -x -d methods
+complete -c sbx -n '__sbx_verb policy' -l path -x -d path
+complete -c sbx -n '__sbx_verb policy' -l wide -d 'one line a rule'
+complete -c sbx -n '__sbx_verb approve' -a ls
+complete -c sbx -n '__sbx_verb approve' -l deny -d 'say no'
+complete -c sbx -n '__sbx_verb approve' -l remember -x -a 'sandbox all' -d 'make it a rule'
 complete -c sbx -n '__sbx_verb secret' -a 'set import ls rm'
 complete -c sbx -n '__sbx_verb secret' -l sandbox -x -d sandbox
 complete -c sbx -n '__sbx_verb secret' -l command -x -d 'prints the value'

@@ -16,6 +16,7 @@ enum args_mode { ARGS_EXIT, ARGS_SILENT };
 
 #define ARGS_KITS_MAX	   32
 #define ARGS_ENV_FILES_MAX 32
+#define ARGS_RULES_MAX	   64
 
 /* Variables as they were given; args_env_load() reads the files. */
 struct args_env {
@@ -43,6 +44,10 @@ struct run_args {
 	char **args; /* after "--"; borrowed */
 	size_t n_args;
 	bool cpus_given, json, quiet, detached, plan;
+	struct {
+		const char *decision, *resource; /* --allow, --deny; as they were given */
+	} rules[ARGS_RULES_MAX];
+	size_t n_rules;
 	struct keys keys;
 };
 void run_args_fini(struct run_args *a);
@@ -85,6 +90,19 @@ enum args_option {
 	OPT_FROM_ENV = 1 << 15,
 	OPT_DRY_RUN = 1 << 16,
 	OPT_SERVICES = 1 << 17,
+	OPT_METHOD = 1 << 18,
+	OPT_PATH = 1 << 19,
+	OPT_GRPC = 1 << 20,
+	OPT_WEBSOCKET = 1 << 21,
+	OPT_KIND = 1 << 22,
+	OPT_ADDRESS = 1 << 23,
+	OPT_WIDE = 1 << 24,
+	OPT_SOURCE = 1 << 25,
+	OPT_DECISION = 1 << 26,
+	OPT_FOLLOW = 1 << 27,
+	OPT_LIMIT = 1 << 28,
+	OPT_DENY = 1 << 29,
+	OPT_REMEMBER = 1 << 30,
 };
 struct plain_form {
 	unsigned options; /* args_option bits */
@@ -101,6 +119,9 @@ struct plain_args {
 	const char *name;
 	const char *sandbox, *command, *from_env; /* NULL: not given */
 	long refresh_s; /* -1: not given */
+	const char *method, *path, *grpc, *kind, *address; /* of a request; NULL: not given */
+	const char *source, *decision, *remember; /* NULL: not given */
+	long limit; /* -1: not given */
 	struct keys keys;
 	char **words; /* heap array of borrowed texts */
 	size_t n_words;

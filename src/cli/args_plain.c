@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define TAIL_MAX    1000000
+#define LIMIT_MAX   10000
 #define TIMEOUT_MAX 3600 /* seconds */
 #define REFRESH_MAX 86400 /* seconds */
 
@@ -38,6 +39,24 @@ static const struct row rows[] = {
 			      "How long what it printed is good for (default: 3300)", 0}},
 	{OPT_FROM_ENV, {"from-env", 265, "VARIABLE", 0, "Take the value of this variable", 0}},
 	{OPT_DRY_RUN, {"dry-run", 266, NULL, 0, "Say what would be done", 0}},
+	{OPT_METHOD, {"method", 268, "METHODS", 0,
+			     "Requests with these methods only, such as GET,HEAD", 0}},
+	{OPT_PATH,
+		{"path", 269, "PATH", 0, "Requests to that path only; in rules with * and **", 0}},
+	{OPT_GRPC,
+		{"grpc", 270, "SERVICE/METHOD", 0, "Calls of that gRPC method only; * for any", 0}},
+	{OPT_WEBSOCKET, {"websocket", 271, NULL, 0, "WebSocket connections only", 0}},
+	{OPT_KIND, {"kind", 272, "KIND", 0, "dns, tcp, tunnel, http, websocket or grpc", 0}},
+	{OPT_ADDRESS, {"address", 273, "ADDRESS", 0, "What the name resolves to", 0}},
+	{OPT_WIDE, {"wide", 274, NULL, 0, "One line for each rule", 0}},
+	{OPT_SOURCE,
+		{"source", 275, "SOURCE", 0, "Those of org, user, sandbox, kit or parent only", 0}},
+	{OPT_DECISION, {"decision", 276, "DECISION", 0, "Those that allow, ask or deny only", 0}},
+	{OPT_FOLLOW, {"follow", 'f', NULL, 0, "Go on with what comes", 0}},
+	{OPT_LIMIT, {"limit", 'n', "N", 0, "The newest N only (default: 1000)", 0}},
+	{OPT_DENY, {"deny", 277, NULL, 0, "Say no", 0}},
+	{OPT_REMEMBER, {"remember", 278, "SCOPE", 0,
+			       "Make it a rule: sandbox, or all for all of them", 0}},
 	{OPT_SERVICES, {"services", 267, NULL, 0, "The services that there are", 0}},
 };
 
@@ -152,6 +171,32 @@ static int value_of(struct parse *p, enum args_option bit, const char *arg)
 	case OPT_SANDBOX:
 		p->a->sandbox = arg;
 		return args_box_name(arg, p->e);
+	case OPT_METHOD:
+		p->a->method = arg;
+		return 0;
+	case OPT_PATH:
+		p->a->path = arg;
+		return 0;
+	case OPT_GRPC:
+		p->a->grpc = arg;
+		return 0;
+	case OPT_KIND:
+		p->a->kind = arg;
+		return 0;
+	case OPT_ADDRESS:
+		p->a->address = arg;
+		return 0;
+	case OPT_SOURCE:
+		p->a->source = arg;
+		return 0;
+	case OPT_DECISION:
+		p->a->decision = arg;
+		return 0;
+	case OPT_REMEMBER:
+		p->a->remember = arg;
+		return 0;
+	case OPT_LIMIT:
+		return value_count(arg, "--limit", 1, LIMIT_MAX, &p->a->limit, p->e);
 	case OPT_COMMAND:
 		p->a->command = arg;
 		return 0;
@@ -210,7 +255,7 @@ int plain_args_parse(int argc, char **argv, enum args_mode mode, const struct pl
 {
 	struct argp_option table[ARRAY_LEN(rows) + 1] = {0};
 	const struct argp argp = {table, parse_key, form->words, form->doc, NULL, NULL, NULL};
-	struct plain_args a = {.timeout_ms = -1, .tail = -1, .refresh_s = -1};
+	struct plain_args a = {.timeout_ms = -1, .tail = -1, .limit = -1, .refresh_s = -1};
 	struct parse p = {.form = form, .a = &a, .e = e};
 	const char *verb = strchr(argv[0], ' ');
 	size_t n = 0;

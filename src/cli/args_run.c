@@ -4,7 +4,19 @@
 #include <errno.h>
 #include <string.h>
 
-enum { K_NAME = 256, K_CPUS, K_DISK, K_ENV_FILE, K_ISOLATION, K_KIT, K_JSON, K_PLAN, K_KEYS };
+enum {
+	K_NAME = 256,
+	K_CPUS,
+	K_DISK,
+	K_ENV_FILE,
+	K_ISOLATION,
+	K_KIT,
+	K_JSON,
+	K_PLAN,
+	K_KEYS,
+	K_ALLOW,
+	K_DENY
+};
 
 static const struct argp_option options[] = {
 	{"name", K_NAME, "NAME", 0, "Name of the sandbox (default: AGENT-FOLDER)", 0},
@@ -16,6 +28,11 @@ static const struct argp_option options[] = {
 	{"isolation", K_ISOLATION, "TIER", 0, "auto, kvm or emulated", 0},
 	{"env", 'e', "NAME[=VALUE]", 0, "Set a variable inside; without value: as it is here", 0},
 	{"env-file", K_ENV_FILE, "FILE", 0, "Variables from a file, one a line", 0},
+	{"allow", K_ALLOW, "RESOURCE", 0,
+		"Let it reach these hosts (see sbx policy); may be given again", 0},
+	{"allow-network", 0, NULL, OPTION_ALIAS, NULL, 0},
+	{"deny", K_DENY, "RESOURCE", 0, "Never let it reach these; \"**\" closes everything", 0},
+	{"deny-network", 0, NULL, OPTION_ALIAS, NULL, 0},
 	{"detached", 'd', NULL, 0, "Start the agent, print the sandbox's name, and leave", 0},
 	{"detach-keys", K_KEYS, "KEYS", 0, "Keys that leave the terminal (default: ctrl-\\)", 0},
 	{"plan", K_PLAN, NULL, 0, "Print what would be made, as JSON, and make nothing", 0},
@@ -50,6 +67,18 @@ static int add_kit(struct parse *p, const char *kit)
 	if (kit[0] == '\0')
 		return err_set(p->e, ERR_INVALID, -EINVAL, "--kit is empty");
 	p->a->kits[p->a->n_kits++] = kit;
+	return 0;
+}
+
+static int add_rule(struct parse *p, const char *decision, const char *resource)
+{
+	if (p->a->n_rules == ARGS_RULES_MAX)
+		return err_set(p->e, ERR_LIMIT, -E2BIG, "more than %d times --allow or --deny",
+			ARGS_RULES_MAX);
+	if (resource[0] == '\0')
+		return err_set(p->e, ERR_INVALID, -EINVAL, "--%s is empty", decision);
+	p->a->rules[p->a->n_rules].decision = decision;
+	p->a->rules[p->a->n_rules++].resource = resource;
 	return 0;
 }
 
@@ -112,6 +141,10 @@ static int option(struct parse *p, int key, const char *arg)
 		return env_add(&a->env.list, arg, p->e);
 	case K_ENV_FILE:
 		return args_env_file(&a->env, arg, p->e);
+	case K_ALLOW:
+		return add_rule(p, "allow", arg);
+	case K_DENY:
+		return add_rule(p, "deny", arg);
 	case 'd':
 		a->detached = true;
 		return 0;

@@ -103,6 +103,8 @@ static const char *creation_flag(const struct run_args *a)
 		return "--isolation";
 	if (a->template_image)
 		return "--template";
+	if (a->n_rules > 0)
+		return strcmp(a->rules[0].decision, "deny") == 0 ? "--deny" : "--allow";
 	return a->n_kits > 0 ? "--kit" : NULL;
 }
 
@@ -209,6 +211,25 @@ static bool put_lists(struct js *o, const struct run_args *a)
 	return bad | js_set(o, "env", env);
 }
 
+/* put_policy() - absent when no rule was given */
+static bool put_policy(struct js *o, const struct run_args *a)
+{
+	struct js *rules;
+	bool bad = false;
+
+	if (a->n_rules == 0)
+		return false;
+	rules = js_array();
+	for (size_t i = 0; i < a->n_rules; i++) {
+		struct js *rule = js_object();
+
+		bad |= js_set_str(rule, "decision", a->rules[i].decision);
+		bad |= js_set_str(rule, "resource", a->rules[i].resource);
+		bad |= js_add(rules, rule);
+	}
+	return bad | js_set(o, "policy", rules);
+}
+
 static struct js *create_body(const struct run_args *a, const char *agent, const char *name)
 {
 	struct js *o = js_object();
@@ -216,6 +237,7 @@ static struct js *create_body(const struct run_args *a, const char *agent, const
 
 	bad |= js_set_str(o, "agent", agent);
 	bad |= put_lists(o, a);
+	bad |= put_policy(o, a);
 	if (a->cpus)
 		bad |= js_set_int(o, "cpus", a->cpus);
 	if (a->memory)

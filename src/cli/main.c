@@ -21,6 +21,8 @@ static const struct verb verbs[] = {
 	{"rm", verb_rm, "remove sandboxes and all that is in them"},
 	{"cp", verb_cp, "copy files into or out of a sandbox"},
 	{"logs", verb_logs, "show what the agent or the kernel printed"},
+	{"policy", verb_policy, "what sandboxes may reach: init, allow, deny, ask, rm, ls, check, log"},
+	{"approve", verb_approve, "answer requests that wait for a yes or no"},
 	{"secret", verb_secret, "set, import, ls and rm: credentials that never go inside"},
 	{"settings", verb_settings, "list, get, set and unset: what holds for all sandboxes"},
 	{"audit", verb_audit, "verify: the log of what was decided"},

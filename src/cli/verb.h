@@ -27,6 +27,8 @@ int verb_inspect(int argc, char **argv);
 int verb_login(int argc, char **argv);
 int verb_logs(int argc, char **argv);
 int verb_ls(int argc, char **argv);
+int verb_approve(int argc, char **argv);
+int verb_policy(int argc, char **argv);
 int verb_pause(int argc, char **argv);
 int verb_resume(int argc, char **argv);
 int verb_rm(int argc, char **argv);

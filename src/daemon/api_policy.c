@@ -108,6 +108,8 @@ int api_policy_reset(struct api_call *a, struct err *e)
 {
 	int r = daemon_policy_reset(a->d, e);
 
+	if (r == 0)
+		r = audit_admin(a->d->audit, "policy.reset", "", "", e);
 	return r < 0 ? r : conn_empty(a->c, 204);
 }
 
@@ -122,6 +124,8 @@ int api_policy_preset(struct api_call *a, struct err *e)
 	r = js_done(&rd);
 	if (r == 0)
 		r = daemon_policy_init(a->d, name, e);
+	if (r == 0)
+		r = audit_admin(a->d->audit, "policy.init", "", name, e);
 	return r < 0 ? r : show_policy(a, NULL, e);
 }
 
@@ -142,6 +146,9 @@ static int find_same(void *ctx, const struct store_rule *row)
 			f->wanted->v[i].seq = row->seq;
 	return 0;
 }
+
+/* two that add the same rule at a time must not both find that it is new */
+static pthread_mutex_t adding = PTHREAD_MUTEX_INITIALIZER;
 
 /* store_new() - those that are not there yet; one that is there already keeps its number */
 static int store_new(struct api_call *a, struct rules *all, struct err *e)
@@ -190,6 +197,26 @@ static int show_rules(
 	return bad ? no_memory(e) : conn_json(a->c, 201, TAKE(o));
 }
 
+/* record() - who may reach what is changed by people: that stands in the log as well */
+static int record(
+	struct api_call *a, const struct store_rule *rule, const struct sandbox *box, struct err *e)
+{
+	char what[32], methods[POLICY_METHODS_TEXT];
+	AUTO(buf) text = {0};
+	int r;
+
+	buf_init(&text, 4096);
+	(void)snprintf(what, sizeof(what), "policy.%s", policy_decision_name(rule->decision));
+	r = buf_addf(&text, "r%lld %s%s%s%s%s%s%s%s", (long long)rule->seq, rule->resource,
+		rule->methods ? " " : "",
+		rule->methods ? policy_methods_text(rule->methods, methods) : "",
+		rule->path[0] ? " " : "", rule->path, rule->websocket ? " websocket" : "",
+		rule->grpc[0] ? " grpc " : "", rule->grpc);
+	if (r < 0)
+		return no_memory(e);
+	return audit_admin(a->d->audit, what, box ? box->name : "", buf_str(&text), e);
+}
+
 /* add_rules() - for @box, or for all when it is NULL; told to whoever runs */
 static int add_rules(
 	struct api_call *a, struct rules *all, struct sandbox *box, const char *via, struct err *e)
@@ -203,9 +230,13 @@ static int add_rules(
 		(void)snprintf(rule->via, sizeof(rule->via), "%s", via);
 		rule->created_ms = clock_real_ms();
 	}
+	(void)pthread_mutex_lock(&adding);
 	r = store_new(a, all, e);
+	(void)pthread_mutex_unlock(&adding);
 	if (r == 0)
 		daemon_policy_changed(a->d, box);
+	for (size_t i = 0; i < all->n && r == 0; i++)
+		r = record(a, &all->v[i], box, e);
 	return r;
 }
 
@@ -273,7 +304,8 @@ int api_policy_remove(struct api_call *a, struct err *e)
 		return r;
 	if (box || !l.box[0])
 		daemon_policy_changed(a->d, box);
-	return conn_empty(a->c, 204);
+	r = audit_admin(a->d->audit, "policy.rm", box ? box->name : "", a->arg, e);
+	return r < 0 ? r : conn_empty(a->c, 204);
 }
 
 /* ---- check ---- */
@@ -428,9 +460,17 @@ static void hint(const struct question *q, const struct policy_verdict *v,
 		if (v->rule && v->rule->id[0] == 'r' && v->source != POLICY_SOURCE_PARENT)
 			(void)snprintf(dst, cap, "sbx policy rm %s", v->rule->id);
 		break;
+	case POLICY_REASON_HTTP:
+		if (q->r.kind == POLICY_HTTP && policy_method_bit(q->r.method) &&
+			policy_path_pattern_check(q->r.path, NULL) == 0) {
+			(void)snprintf(dst, cap, "sbx policy allow %s --method %s --path %s%s%s",
+				what, q->r.method, q->r.path, box ? " --sandbox " : "",
+				box ? box->name : "");
+			break;
+		}
+		__attribute__((fallthrough));
 	case POLICY_REASON_DEFAULT:
 	case POLICY_REASON_LOCAL:
-	case POLICY_REASON_HTTP:
 		(void)snprintf(dst, cap, "sbx policy allow %s%s%s", what, box ? " --sandbox " : "",
 			box ? box->name : "");
 		break;
@@ -456,7 +496,7 @@ static int show_verdict(struct api_call *a, const struct question *q,
 {
 	static const char *const kinds[POLICY_KINDS] = {
 		"dns", "tcp", "tunnel", "http", "websocket", "grpc"};
-	char help[512], target[POLICY_HOST_MAX + 16];
+	char help[1024], target[POLICY_HOST_MAX + 16];
 	AUTO_JS o = js_object();
 	bool bad = false, v6 = strchr(q->host.name, ':') != NULL;
 
@@ -562,7 +602,7 @@ int api_approve(struct api_call *a, struct err *e)
 	const char *verdict, *keep;
 	struct js_reader rd;
 	struct approval w;
-	char *end = NULL;
+	char *end = NULL, detail[POLICY_HOST_MAX + 16];
 	uint64_t id;
 	bool allow;
 	int r;
@@ -583,7 +623,9 @@ int api_approve(struct api_call *a, struct err *e)
 	if (id == 0 || *end || approvals_answer(a->d, id, allow, &w) < 0)
 		return err_set(e, ERR_NOT_FOUND, -ENOENT,
 			"request '%.20s' does not wait (any more)", a->arg);
-	if (strcmp(keep, "no") != 0)
+	(void)snprintf(detail, sizeof(detail), "%s:%u", w.host, w.port);
+	r = audit_admin(a->d->audit, allow ? "approve.allow" : "approve.deny", w.name, detail, e);
+	if (r == 0 && strcmp(keep, "no") != 0)
 		r = remember(a, &w, allow, strcmp(keep, "all") == 0, e);
 	return r < 0 ? r : conn_empty(a->c, 204);
 }

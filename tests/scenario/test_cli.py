@@ -19,7 +19,7 @@ def test_version_starts_no_daemon(rig):
 def test_help_and_usage(rig):
     assert "run" in rig.ok("--help").text
     for verb in ("run", "create", "exec", "ls", "inspect", "stop", "rm", "cp", "logs", "image", "daemon", "version",
-                 "diagnose", "completion"):
+                 "diagnose", "completion", "approve"):
         run = rig.sbx(verb, "--help")
         assert run.code == 0 and run.out, run
         bad = rig.sbx(verb, "--no-such-flag")

@@ -1,0 +1,136 @@
+"""The policy as a person meets it: rules, what they mean, what survives, what is refused. No guest is needed."""
+import json
+import threading
+
+import pytest
+
+from rig import assert_printable
+
+
+@pytest.fixture(autouse=True)
+def clean(rig):
+    rig.ok("policy", "reset", "-f")
+    rig.ok("policy", "init", "locked-down")
+    yield
+    rig.ok("policy", "reset", "-f")
+
+
+def verdict(rig, target, *more):
+    run = rig.sbx("policy", "check", target, "--json", *more)
+    said = json.loads(run.out)
+    assert run.code == (0 if said["decision"] == "allow" else 1)
+    return said["decision"], said["reason"], said["rule"] and said["rule"]["id"]
+
+
+def add(rig, *words):
+    return [r["id"] for r in json.loads(rig.ok("policy", *words, "--json").out)["rules"]]
+
+
+def test_rules_and_their_order(rig):
+    assert verdict(rig, "a.example.com") == ("deny", "default-deny", None)
+    allow = add(rig, "allow", "A.Example.com., *.b.example.com:443", "10.0.0.0/8")
+    assert len(allow) == 3
+    assert verdict(rig, "a.example.com:80") == ("allow", "rule", allow[0])
+    assert verdict(rig, "x.b.example.com") == ("allow", "rule", allow[1])
+    assert verdict(rig, "x.b.example.com:80")[0] == "deny"
+    assert verdict(rig, "10.9.9.9:22") == ("allow", "rule", allow[2])
+    [deny] = add(rig, "deny", "network", "**.example.com")
+    assert verdict(rig, "a.example.com") == ("deny", "rule", deny)
+    rig.ok("policy", "rm", deny)
+    assert verdict(rig, "a.example.com")[0] == "allow"
+    rig.ok("policy", "rm", "a.example.com", "10.0.0.0/8")
+    assert verdict(rig, "a.example.com")[0] == "deny"
+    assert verdict(rig, "10.9.9.9:22") == ("deny", "address", None)
+
+
+def test_requests(rig):
+    [rule] = add(rig, "allow", "api.example.com", "--method", "get,head", "--path", "/repos/o/r/**")
+    assert verdict(rig, "https://api.example.com/repos/o/r/x?q#f") == ("allow", "rule", rule)
+    assert verdict(rig, "api.example.com", "--method", "POST", "--path", "/repos/o/r/x")[1] == "no-http-rule"
+    assert verdict(rig, "https://api.example.com/repos/o/r/%2e%2e/x")[1] == "ambiguous-path"
+    assert verdict(rig, "api.example.com", "--kind", "tunnel") == ("deny", "not-inspectable", rule)
+    assert verdict(rig, "wss://api.example.com/repos/o/r")[1] == "no-http-rule"
+
+
+def test_presets_and_what_no_wildcard_reaches(rig):
+    rig.ok("policy", "init", "allow-all")
+    assert verdict(rig, "any.example.net:12345")[0] == "allow"
+    for target, reason in (("169.254.169.254:80", "metadata"), ("[fd00:ec2::254]:80", "metadata"),
+                           ("10.0.0.1:80", "address"), ("localhost:80", "host-loopback"),
+                           ("127.0.0.1:80", "host-loopback"), ("host.docker.internal:80", "host-loopback"),
+                           ("gateway.sbx.internal:3128", "inside-name"), ("[::ffff:a9fe:a9fe]:80", "metadata")):
+        assert verdict(rig, target)[1] == reason, target
+    assert verdict(rig, "any.example.net", "--address", "127.0.0.1")[1] == "host-loopback"
+    add(rig, "allow", "localhost:80")
+    for target in ("localhost:80", "127.0.0.1:80", "[::1]:80", "host.sbx.internal:80", "host.docker.internal:80"):
+        assert verdict(rig, target)[0] == "allow", target
+    assert verdict(rig, "localhost:81")[0] == "deny"
+
+
+@pytest.mark.parametrize("resource", ["*", "*.com", "https://a.example.com/", "a.example.com:0", "a.example.com:0443",
+                                      "a.example.com:65536", "::1", "127.1", "0x7f.1", "10.0.0.1/8", "localhost",
+                                      "a.example.com,", "ex\u00e4mple.com", "a..example.com", "\x1b[2Ja.example.com",
+                                      "a.**.example.com", "user@a.example.com", ""])
+def test_refused_when_it_is_set(rig, resource):
+    run = rig.sbx("policy", "allow", resource)
+    assert run.code == 1 and run.err and not run.out
+    assert_printable(run.err)
+    assert rig.json("policy", "ls", "--json")["rules"] == []
+
+
+def test_refused_requests(rig):
+    for words in (("--method", "GETX"), ("--path", "no-slash"), ("--path", "/a/../b"), ("--path", "/a%2f"),
+                  ("--grpc", "x"), ("--grpc", "a/b", "--method", "GET")):
+        assert rig.sbx("policy", "allow", "a.example.com", *words).code == 1, words
+    assert rig.sbx("policy", "allow", "a.example.com", "--sandbox", "nobody").code == 1
+    assert rig.sbx("policy", "allow").code == 2
+    assert rig.sbx("policy", "init", "none").code == 1
+    assert rig.sbx("policy", "rm", "r999999").code == 1
+    assert rig.sbx("policy", "check", "a b").code == 1
+
+
+def test_rules_survive_the_daemon(rig):
+    [rule] = add(rig, "deny", "a.example.com")
+    rig.ok("daemon", "stop")
+    assert verdict(rig, "a.example.com") == ("deny", "rule", rule)
+    assert rig.json("policy", "ls", "--json")["preset"] == "locked-down"
+
+
+def test_listing(rig):
+    rig.ok("policy", "init", "balanced")
+    add(rig, "ask", "up.example.com")
+    text = rig.ok("policy", "ls").text
+    assert "up.example.com" in text and "resources" in text
+    assert text.count("\n") < 10
+    assert rig.ok("policy", "ls", "--wide").text.count("\n") > 50
+    assert rig.ok("policy", "ls", "--decision", "ask").text.count("\n") == 2
+    assert "ai" in rig.ok("policy", "inspect", "balanced").text
+    assert rig.sbx("policy", "inspect", "nope").code == 1
+    assert rig.ok("policy", "log").text.startswith("No blocked")
+
+
+def test_changes_stand_in_the_log(rig):
+    [rule] = add(rig, "allow", "a.example.com")
+    rig.ok("policy", "rm", rule)
+    lines = [json.loads(line) for line in rig.ok("policy", "log", "--json").text.splitlines()]
+    done = [(r["what"], r["detail"]) for r in lines if r["event"] == "admin"]
+    assert ("policy.allow", f"{rule} a.example.com") in done and ("policy.rm", rule) in done
+
+
+def test_many_at_once(rig):
+    """Rules from several clients at a time: none is lost, none is there twice."""
+    def one(n):
+        rig.ok("policy", "allow", f"h{n}.example.com", "same.example.com")
+    threads = [threading.Thread(target=one, args=(n,)) for n in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    resources = [r["resource"] for r in rig.json("policy", "ls", "--json")["rules"]]
+    assert sorted(resources) == sorted([f"h{n}.example.com" for n in range(8)] + ["same.example.com"])
+
+
+def test_no_answer_waits(rig):
+    assert rig.json("approve", "ls", "--json") == {"approvals": []}
+    assert rig.sbx("approve", "1").code == 1
+    assert rig.sbx("approve", "x").code == 1
