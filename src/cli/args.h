@@ -17,6 +17,7 @@ enum args_mode { ARGS_EXIT, ARGS_SILENT };
 #define ARGS_KITS_MAX	   32
 #define ARGS_ENV_FILES_MAX 32
 #define ARGS_RULES_MAX	   64
+#define ARGS_MASKS_MAX	   32
 
 /* Variables as they were given; args_env_load() reads the files. */
 struct args_env {
@@ -36,6 +37,8 @@ struct run_args {
 	const char *isolation;
 	const char *kits[ARGS_KITS_MAX];
 	size_t n_kits;
+	const char *masks[ARGS_MASKS_MAX];
+	size_t n_masks;
 	long cpus; /* 0: not given, or automatic */
 	int64_t memory, disk;
 	struct args_env env;

@@ -15,7 +15,8 @@ enum {
 	K_PLAN,
 	K_KEYS,
 	K_ALLOW,
-	K_DENY
+	K_DENY,
+	K_MASK
 };
 
 static const struct argp_option options[] = {
@@ -26,6 +27,8 @@ static const struct argp_option options[] = {
 	{"memory", 'm', "SIZE", 0, "Memory, such as 2g", 0},
 	{"disk", K_DISK, "SIZE", 0, "Scratch disk, such as 20g; takes what is used", 0},
 	{"isolation", K_ISOLATION, "TIER", 0, "auto, kvm or emulated", 0},
+	{"mask", K_MASK, "PATTERN", 0,
+		"Hide the contents of files with such a name; may be given again", 0},
 	{"env", 'e', "NAME[=VALUE]", 0, "Set a variable inside; without value: as it is here", 0},
 	{"env-file", K_ENV_FILE, "FILE", 0, "Variables from a file, one a line", 0},
 	{"allow", K_ALLOW, "RESOURCE", 0,
@@ -79,6 +82,16 @@ static int add_rule(struct parse *p, const char *decision, const char *resource)
 		return err_set(p->e, ERR_INVALID, -EINVAL, "--%s is empty", decision);
 	p->a->rules[p->a->n_rules].decision = decision;
 	p->a->rules[p->a->n_rules++].resource = resource;
+	return 0;
+}
+
+static int add_mask(struct parse *p, const char *pattern)
+{
+	if (p->a->n_masks == ARGS_MASKS_MAX)
+		return err_set(p->e, ERR_LIMIT, -E2BIG, "more than %d masks", ARGS_MASKS_MAX);
+	if (pattern[0] == '\0')
+		return err_set(p->e, ERR_INVALID, -EINVAL, "--mask is empty");
+	p->a->masks[p->a->n_masks++] = pattern;
 	return 0;
 }
 
@@ -137,6 +150,8 @@ static int option(struct parse *p, int key, const char *arg)
 	case K_ISOLATION:
 		a->isolation = arg;
 		return value_isolation(arg, p->e);
+	case K_MASK:
+		return add_mask(p, arg);
 	case 'e':
 		return env_add(&a->env.list, arg, p->e);
 	case K_ENV_FILE:

@@ -105,6 +105,8 @@ static const char *creation_flag(const struct run_args *a)
 		return "--template";
 	if (a->n_rules > 0)
 		return strcmp(a->rules[0].decision, "deny") == 0 ? "--deny" : "--allow";
+	if (a->n_masks > 0)
+		return "--mask";
 	return a->n_kits > 0 ? "--kit" : NULL;
 }
 
@@ -185,6 +187,7 @@ int birth_find(struct api *api, const struct run_args *a, const char *agent, str
 static bool put_lists(struct js *o, const struct run_args *a)
 {
 	struct js *kits = js_array(), *workspaces = js_array(), *env = js_object();
+	struct js *masks = js_array();
 	bool bad = false;
 
 	for (size_t i = 0; i < a->n_kits; i++) {
@@ -206,6 +209,9 @@ static bool put_lists(struct js *o, const struct run_args *a)
 
 		bad |= !key || js_set_str(env, key, v->text + v->name_len + 1);
 	}
+	for (size_t i = 0; i < a->n_masks; i++)
+		bad |= js_add_str(masks, a->masks[i]);
+	bad |= js_set(o, "masks", masks);
 	bad |= js_set(o, "kits", kits);
 	bad |= js_set(o, "workspaces", workspaces);
 	return bad | js_set(o, "env", env);

@@ -1,6 +1,7 @@
 #include "daemon/plan.h"
 #include "daemon/rules.h"
 #include "base/name.h"
+#include "virtio/fs_pattern.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +44,21 @@ static int load_workspaces(struct plan *p, const struct js *list, struct err *e)
 		if (r < 0)
 			return r;
 		p->n_workspaces++;
+	}
+	return 0;
+}
+
+static int load_masks(struct plan *p, const struct js *list, struct err *e)
+{
+	for (size_t i = 0; i < js_len(list); i++) {
+		const char *text = js_str(js_at(list, i));
+		struct fs_pattern pattern;
+
+		if (!text || fs_pattern_parse(text, false, &pattern) < 0)
+			return err_set(e, ERR_INVALID, -EINVAL,
+				"masks: '%.64s' is no pattern of a path in a share",
+				text ? text : "");
+		p->masks[p->n_masks++] = text;
 	}
 	return 0;
 }
@@ -99,7 +115,7 @@ static int check_policy(const struct js *list, struct err *e)
 
 static int load(struct plan *p, struct err *e)
 {
-	const struct js *image, *spaces;
+	const struct js *image, *spaces, *masks;
 	struct js_reader rd;
 	int r;
 
@@ -126,6 +142,7 @@ static int load(struct plan *p, struct err *e)
 	(void)js_take_object(&rd, "kit");
 	image = js_take_object(&rd, "image");
 	spaces = js_take_array(&rd, "workspaces", MACHINE_EXPORTS_MAX);
+	masks = js_take_array(&rd, "masks", MACHINE_MASKS_MAX); /* absent in older plans */
 	r = js_done(&rd);
 	if (r == 0)
 		r = load_image(p, image, e);
@@ -133,6 +150,8 @@ static int load(struct plan *p, struct err *e)
 		r = load_workspaces(p, spaces, e);
 	if (r == 0)
 		r = check_policy(p->policy, e);
+	if (r == 0)
+		r = load_masks(p, masks, e);
 	return r == 0 ? name_check(p->name, e) : r;
 }
 

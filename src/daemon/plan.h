@@ -45,6 +45,8 @@ struct plan {
 	uint64_t memory_bytes, disk_bytes;
 	struct plan_workspace workspaces[MACHINE_EXPORTS_MAX];
 	size_t n_workspaces;
+	const char *masks[MACHINE_MASKS_MAX]; /* names whose contents no share shows */
+	size_t n_masks;
 	const char *cwd, *user, *home;
 	uint32_t uid, gid;
 	const struct js *env; /* object of strings */

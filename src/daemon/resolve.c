@@ -18,7 +18,7 @@ struct resolving {
 	char name[NAME_MAX_LEN + 1];
 	const char *agent, *template, *isolation;
 	int64_t cpus, memory_bytes, disk_bytes;
-	const struct js *env, *workspaces, *policy;
+	const struct js *env, *workspaces, *masks, *policy;
 	char cwd[PATH_MAX];
 	bool bad; /* memory ran out while building */
 	struct err *e;
@@ -45,6 +45,7 @@ static int read_create(struct resolving *s)
 	s->agent = js_want_str(&rd, "agent", PATH_MAX - 1);
 	kits = js_take_array(&rd, "kits", 64);
 	s->workspaces = js_take_array(&rd, "workspaces", MACHINE_EXPORTS_MAX);
+	s->masks = js_take_array(&rd, "masks", MACHINE_MASKS_MAX);
 	s->cpus = js_take_int(&rd, "cpus", 0, INT64_MAX, 0);
 	s->memory_bytes = js_take_int(&rd, "memory_bytes", 0, INT64_MAX, 0);
 	s->disk_bytes = js_take_int(&rd, "disk_bytes", 0, INT64_MAX, 0);
@@ -243,6 +244,13 @@ static int add_workspaces(struct resolving *s)
 	return 0;
 }
 
+/* plan_load() judges them; a plan without any is what it was before there were masks */
+static void add_masks(struct resolving *s)
+{
+	if (js_len(s->masks) > 0)
+		s->bad |= js_set_copy(s->out, "masks", s->masks);
+}
+
 static int check_var(struct resolving *s, const char *name, const char *value)
 {
 	size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
@@ -387,6 +395,7 @@ static int resolve(struct resolving *s, struct plan_files *files)
 		r = add_workspaces(s);
 	if (r == 0)
 		r = choose_image(s);
+	add_masks(s);
 	choose_name(s);
 	if (r == 0)
 		r = add_env(s);

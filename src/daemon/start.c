@@ -179,6 +179,8 @@ static int fill_plan(struct starting *st, struct err *e)
 	m->guest_gid = p->gid;
 	m->console_max_bytes = CONSOLE_MAX;
 	m->max_open_files = MACHINE_OPEN_FILES;
+	for (; m->n_masks < p->n_masks; m->n_masks++)
+		(void)snprintf(m->masks[m->n_masks], MACHINE_MASK_MAX, "%s", p->masks[m->n_masks]);
 	if (child_find("qemu-system-x86_64", m->qemu) < 0) {
 		(void)err_set(e, ERR_UNAVAILABLE, -ENOENT,
 			"the program qemu-system-x86_64 is not installed");

@@ -97,7 +97,10 @@ static void add_disk(struct emulated_args *a, int fd, int set, const char *name,
 		"file.filename=/dev/fdset/%d,file.locking=off,file.aio=threads",
 		name, read_only ? "on" : "off", set);
 	add(a, "-device");
-	add(a, "virtio-blk-pci,drive=%s,serial=%s,disable-legacy=on", name, name);
+	add(a,
+		"virtio-blk-pci,drive=%s,serial=%s,disable-legacy=on,"
+		"werror=report,rerror=report",
+		name, name);
 }
 
 static void add_devices(struct emulated_args *a, bool with_fs)

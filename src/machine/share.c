@@ -73,6 +73,7 @@ static uint32_t fds_for_files(uint32_t wanted)
 	return wanted < LEAST_FDS ? LEAST_FDS : wanted;
 }
 
+static_assert(FS_MASKS_MAX == MACHINE_MASKS_MAX, "each has a place");
 static_assert(FS_TAIL_MAX == MACHINE_TAIL_MAX, "copied whole");
 
 /* open_touched() - while there is a directory: what the guest changes of the host's concern */
@@ -107,6 +108,8 @@ static int make_server(struct share *s, const struct machine_plan *p)
 			.is_file = p->exports[i].is_file};
 		memcpy(c.exports[i].tail, p->exports[i].tail, sizeof(c.exports[i].tail));
 	}
+	for (; c.n_masks < p->n_masks; c.n_masks++)
+		c.masks[c.n_masks] = p->masks[c.n_masks];
 	return fs_dev_new(&c, s->loop, &s->dev);
 }
 

@@ -71,6 +71,8 @@ void fs_entry_fill(struct fs_server *s, const struct fs_inode *i, const struct s
 		.attr_valid = i->shared ? 0 : FS_CACHE_MS / 1000,
 	};
 	fs_attr_fill(s, i->export, st, &ret_entry->attr);
+	if (i->masked)
+		fs_mask_attr(&ret_entry->attr);
 }
 
 int fs_writable(const struct fs_server *s, const struct fs_inode *i)
@@ -91,6 +93,8 @@ static void reply_attr(struct fs_req *r, const struct fs_inode *i, const struct 
 	struct fuse_attr_out out = {.attr_valid = i->shared ? 0 : FS_CACHE_MS / 1000};
 
 	fs_attr_fill(r->s, i->export, st, &out.attr);
+	if (i->masked)
+		fs_mask_attr(&out.attr);
 	fs_reply(r, &out, sizeof(out));
 }
 
@@ -129,6 +133,15 @@ static int set_mode(struct fs_server *s, struct fs_inode *i, int fd, uint32_t mo
 	return r;
 }
 
+/* A hole takes no space; on a disk that is full already there is no point in making one. */
+static int room_to_grow(struct fs_server *s, const struct fs_inode *i, int fd, uint64_t size)
+{
+	struct statx st;
+	int r = fs_stat_fd(fd, &st);
+
+	return r < 0 || size <= st.stx_size ? r : fs_space_take(s, i->export, 4096);
+}
+
 static int set_size(struct fs_server *s, struct fs_inode *i, const struct fuse_setattr_in *in)
 {
 	struct fs_handle *h = NULL;
@@ -158,6 +171,9 @@ static int set_size(struct fs_server *s, struct fs_inode *i, const struct fuse_s
 			return r;
 		fd = own;
 	}
+	r = room_to_grow(s, i, fd, in->size);
+	if (r < 0)
+		return r;
 	if (ftruncate(fd, (off_t)in->size) < 0)
 		return -errno;
 	fs_watch_inode(s, i, FS_WRITTEN);
@@ -235,6 +251,7 @@ int fs_op_statfs(struct fs_req *r)
 	AUTO_FD own = -1;
 	struct fs_inode *i;
 	struct statvfs v;
+	uint64_t reserve;
 	int fd, e;
 
 	if (r->h.nodeid == FUSE_ROOT_ID) {
@@ -249,9 +266,12 @@ int fs_op_statfs(struct fs_req *r)
 		return e;
 	if (fstatvfs(fd, &v) < 0)
 		return -errno;
+	reserve = v.f_frsize
+			  ? fs_space_reserve(r->s, (uint64_t)v.f_blocks * v.f_frsize) / v.f_frsize
+			  : 0;
 	out.st.blocks = v.f_blocks;
-	out.st.bfree = v.f_bfree;
-	out.st.bavail = v.f_bavail;
+	out.st.bfree = v.f_bfree > reserve ? v.f_bfree - reserve : 0;
+	out.st.bavail = v.f_bavail > reserve ? v.f_bavail - reserve : 0;
 	out.st.files = v.f_files;
 	out.st.ffree = v.f_ffree;
 	out.st.bsize = (uint32_t)v.f_bsize;

@@ -164,14 +164,21 @@ struct fs_inode *fs_inode_find(struct fs_server *s, unsigned export, const struc
 	return i;
 }
 
-struct fs_inode *fs_inode_get(struct fs_server *s, uint64_t nodeid)
+struct fs_inode *fs_inode_peek(const struct fs_server *s, uint64_t nodeid)
 {
 	struct fs_inode *i = slot(s, (uint32_t)(nodeid & ((1u << FS_SLOT_BITS) - 1)));
+	bool held =
+		i && i->nodeid == nodeid && nodeid != 0 && (i->root || i->nlookup || i->handles);
 
-	if (i && i->nodeid == nodeid && nodeid != 0 && (i->root || i->nlookup || i->handles))
-		return i;
-	s->faults++;
-	return NULL;
+	return held ? i : NULL;
+}
+
+struct fs_inode *fs_inode_get(struct fs_server *s, uint64_t nodeid)
+{
+	struct fs_inode *i = fs_inode_peek(s, nodeid);
+
+	s->faults += !i;
+	return i;
 }
 
 /* Would @i become its own ancestor? Then a link of the chain is from before the host moved
@@ -244,6 +251,7 @@ int fs_inode_enter(struct fs_server *s, struct fs_inode *parent, unsigned export
 		return r;
 	}
 	i->checked_ms = s->now_ms;
+	fs_mask_see(s, i, st);
 	*ret_inode = i;
 	return 0;
 }

@@ -2,7 +2,7 @@
  *
  * fs_server.c dispatch, fs_inode.c objects and handles, fs_place.c the way to a descriptor,
  * fs_attr.c, fs_dir.c, fs_io.c, fs_name.c, fs_xattr.c, fs_lock.c one family of requests each;
- * fs_watch.c which changes are told of.
+ * fs_space.c the host's disk, fs_watch.c which changes are told of.
  */
 #ifndef VIRTIO_FS_INT_H
 #define VIRTIO_FS_INT_H
@@ -22,6 +22,8 @@
 #define FS_INODE_CHUNK	256
 #define FS_SLOT_BITS	24
 #define FS_HANDLE_BITS	20
+#define FS_SPACE_MS	100
+#define FS_SPACE_STEP	(64u << 20)
 #define FS_XATTR_PREFIX "user."
 
 struct fs_handle;
@@ -45,6 +47,7 @@ struct fs_inode {
 	uint16_t type; /* S_IFREG, S_IFDIR or S_IFLNK */
 	uint8_t export;
 	bool root, hashed;
+	bool masked; /* what it holds is not served */
 	bool shared; /* was open for reading and writing: attributes are never cached */
 };
 
@@ -71,6 +74,13 @@ struct fs_wait {
 	struct fuse_lk_in lk;
 	unsigned n_iov;
 	struct iovec iov[FS_WAIT_IOV];
+};
+
+/* What may still be taken of an export's file system before it is asked again. */
+struct fs_space {
+	int64_t asked_ms;
+	uint64_t left;
+	bool few_inodes;
 };
 
 struct fs_dirbuf {
@@ -112,7 +122,9 @@ struct fs_server {
 	fs_done_fn done;
 	void *done_ctx;
 
-	uint64_t requests, faults, moved_out, linked_writes;
+	uint64_t requests, faults, moved_out, linked_writes, no_space;
+	struct fs_space space[FS_EXPORTS_MAX];
+	struct fs_masks *masks; /* NULL: none */
 	struct fs_watch *watch; /* NULL: nobody is told */
 	struct fs_dirbuf dirbuf;
 	struct iovec iov[VQUEUE_SIZE_MAX];
@@ -150,6 +162,10 @@ void fs_reply(struct fs_req *r, const void *p, size_t len);
 int fs_table_init(struct fs_server *s) MUST_USE;
 void fs_table_clear(struct fs_server *s); /* all but the roots */
 void fs_table_fini(struct fs_server *s);
+/* fs_inode_peek() - an object the guest holds, or NULL; fs_inode_get() - the same, NULL is counted
+ * as a fault
+ */
+struct fs_inode *fs_inode_peek(const struct fs_server *s, uint64_t nodeid);
 /* fs_inode_get() - an object the guest holds; NULL (counted) when it holds no such */
 struct fs_inode *fs_inode_get(struct fs_server *s, uint64_t nodeid);
 struct fs_inode *fs_inode_find(struct fs_server *s, unsigned export, const struct statx *st);
@@ -208,6 +224,26 @@ void fs_entry_fill(struct fs_server *s, const struct fs_inode *i, const struct s
 int fs_writable(const struct fs_server *s, const struct fs_inode *i) MUST_USE;
 /* fs_write_ok() - the same for contents, by link count */
 int fs_write_ok(struct fs_server *s, const struct statx *st) MUST_USE;
+
+/* -- names that are masked: fs_mask.c */
+int fs_mask_init(struct fs_server *s) MUST_USE;
+int fs_mask_scan(struct fs_server *s) MUST_USE; /* when the roots are there */
+void fs_mask_fini(struct fs_server *s);
+bool fs_mask_name(struct fs_server *s, const struct fs_inode *dir, const char *name);
+/* fs_mask_leads() - would renaming @name take something from under a pattern, or put it there? */
+bool fs_mask_leads(struct fs_server *s, const struct fs_inode *dir, const char *name);
+bool fs_mask_hides(struct fs_server *s, const struct statx *st); /* by identity */
+/* fs_mask_see() - @i was found to be @st, in its place: is it masked from now on? */
+void fs_mask_see(struct fs_server *s, struct fs_inode *i, const struct statx *st);
+void fs_mask_attr(struct fuse_attr *a); /* leave what may show */
+
+/* -- the host's disk is not to be filled: fs_space.c. -ENOSPC, counted */
+uint64_t fs_space_reserve(const struct fs_server *s, uint64_t total);
+int fs_space_take(struct fs_server *s, unsigned export, uint64_t bytes) MUST_USE;
+int fs_space_new(struct fs_server *s, unsigned export) MUST_USE; /* one more name or object */
+/* fs_space_write() - as fs_space_take(), but what is only written over may pass */
+int fs_space_write(
+	struct fs_server *s, const struct fs_handle *h, uint64_t offset, uint64_t bytes) MUST_USE;
 
 /* -- names that the host's tools obey: fs_watch.c. A change that was made is told of. */
 int fs_watch_init(struct fs_server *s) MUST_USE;

@@ -82,6 +82,8 @@ int fs_op_open(struct fs_req *r)
 	if (fd < 0)
 		return fd;
 	e = fs_stat_fd(fd, &st);
+	if (e == 0 && fs_mask_hides(s, &st))
+		e = -EACCES;
 	if (e == 0)
 		e = prepare(s, i, fd, flags, &st);
 	if (e == 0)
@@ -134,7 +136,7 @@ int fs_op_write(struct fs_req *r)
 	struct fs_handle *h;
 	unsigned n;
 	ssize_t put;
-	int flags = 0;
+	int flags = 0, e;
 
 	if (!in || in->size > FS_MAX_WRITE || c->in_bytes - head != in->size)
 		return -EINVAL;
@@ -145,6 +147,9 @@ int fs_op_write(struct fs_req *r)
 		return -EBADF;
 	if (in->flags & O_APPEND && !(in->write_flags & FUSE_WRITE_CACHE))
 		flags |= RWF_APPEND;
+	e = fs_space_write(r->s, h, flags & RWF_APPEND ? UINT64_MAX : in->offset, in->size);
+	if (e < 0)
+		return e;
 	n = vchain_in(c, head, in->size, r->s->iov, ARRAY_LEN(r->s->iov), NULL);
 	put = pwritev2(h->fd, r->s->iov, (int)n, (off_t)in->offset, flags);
 	if (put < 0)
@@ -196,6 +201,7 @@ int fs_op_fallocate(struct fs_req *r)
 {
 	const struct fuse_fallocate_in *in = fs_arg(r, sizeof(*in));
 	struct fs_handle *h = in ? file(r, in->fh) : NULL;
+	int e;
 
 	if (!h)
 		return in ? -EBADF : -EINVAL;
@@ -212,6 +218,11 @@ int fs_op_fallocate(struct fs_req *r)
 		break;
 	default:
 		return -EOPNOTSUPP;
+	}
+	if (!(in->mode & FALLOC_FL_PUNCH_HOLE)) {
+		e = fs_space_take(r->s, h->inode->export, in->length);
+		if (e < 0)
+			return e;
 	}
 	if (fallocate(h->fd, (int)in->mode, (off_t)in->offset, (off_t)in->length) < 0)
 		return -errno;
@@ -238,6 +249,28 @@ int fs_op_lseek(struct fs_req *r)
 	return 0;
 }
 
+/* How much of a copy may be done now; less than what was asked for is not refused. */
+static ssize_t copy_room(struct fs_server *s, const struct fs_handle *from,
+	const struct fs_handle *to, const struct fuse_copy_file_range_in *in)
+{
+	uint64_t len = in->len < COPY_MAX ? in->len : COPY_MAX;
+	struct statx st;
+	int r = fs_stat_fd(from->fd, &st);
+
+	if (r < 0)
+		return r;
+	if (in->off_in >= st.stx_size)
+		return 0;
+	if (len > st.stx_size - in->off_in)
+		len = st.stx_size - in->off_in;
+	r = fs_space_write(s, to, in->off_out, len);
+	if (r == -ENOSPC && len > FS_MAX_WRITE) {
+		len = FS_MAX_WRITE;
+		r = fs_space_write(s, to, in->off_out, len);
+	}
+	return r < 0 ? r : (ssize_t)len;
+}
+
 int fs_op_copy_file_range(struct fs_req *r)
 {
 	const struct fuse_copy_file_range_in *in = fs_arg(r, sizeof(*in));
@@ -251,14 +284,19 @@ int fs_op_copy_file_range(struct fs_req *r)
 	to = fs_handle_get(r->s, in->fh_out, in->nodeid_out, false);
 	if (!to || !to->writable)
 		return -EBADF;
+	if (to->inode->masked)
+		return -EACCES;
 	if (in->flags || in->off_in > INT64_MAX || in->off_out > INT64_MAX)
 		return -EINVAL;
 	if (from->inode->export != to->inode->export)
 		return -EXDEV;
 	at_from = (off_t)in->off_in;
 	at_to = (off_t)in->off_out;
-	n = copy_file_range(from->fd, &at_from, to->fd, &at_to,
-		in->len < COPY_MAX ? (size_t)in->len : COPY_MAX, 0);
+	n = copy_room(r->s, from, to, in);
+	if (n > 0)
+		n = copy_file_range(from->fd, &at_from, to->fd, &at_to, (size_t)n, 0);
+	else if (n < 0)
+		return (int)n;
 	if (n < 0)
 		return -errno;
 	fs_watch_handle(r->s, to);
@@ -315,6 +353,8 @@ static int open_existing(struct fs_req *r, struct fs_inode *dir, int dirfd, cons
 	e = fs_stat_fd(fd, ret_st);
 	if (e < 0)
 		return e;
+	if (fs_mask_hides(r->s, ret_st))
+		return -EACCES;
 	i = fs_inode_find(r->s, dir->export, ret_st);
 	struct fs_inode none = {0};
 	e = prepare(r->s, i ? i : &none, fd, flags, ret_st);
@@ -329,6 +369,7 @@ int fs_op_create(struct fs_req *r)
 	struct fs_server *s = r->s;
 	struct fs_inode *dir, *i;
 	AUTO_FD fd = -1;
+	bool full = false;
 	const char *name;
 	struct statx st;
 	int dirfd, flags, e = in ? fs_arg_name(r, &name) : -EINVAL;
@@ -345,11 +386,25 @@ int fs_op_create(struct fs_req *r)
 		return -ESTALE;
 	if ((flags & O_ACCMODE) == O_ACCMODE)
 		return -EINVAL;
-	if ((e = fs_writable(s, dir)) < 0 || (e = fs_dir_fd(s, dir, &dirfd)) < 0)
+	if ((e = fs_writable(s, dir)) < 0)
 		return e;
-	fd = fs_open_at(s, dirfd, name, (flags & O_ACCMODE) | O_CREAT | O_EXCL, in->mode & 0777);
+	if (fs_mask_name(s, dir, name))
+		return -EACCES;
+	if ((e = fs_dir_fd(s, dir, &dirfd)) < 0)
+		return e;
+	e = fs_space_new(s, dir->export);
+	fd = e < 0 ? e
+		   : fs_open_at(s, dirfd, name, (flags & O_ACCMODE) | O_CREAT | O_EXCL,
+			     in->mode & 0777);
+	if (fd == -ENOSPC) { /* one that is there needs nothing new */
+		e = 0;
+		fd = -EEXIST;
+		full = true;
+	}
 	if (fd == -EEXIST && !(flags & O_EXCL)) {
 		fd = open_existing(r, dir, dirfd, name, flags, &st);
+		if (fd == -ENOENT && full)
+			fd = -ENOSPC;
 	} else if (fd >= 0) {
 		e = fs_stat_fd(fd, &st);
 		/* our umask is not the guest's, which is in the mode already */
@@ -383,7 +438,8 @@ int fs_op_tmpfile(struct fs_req *r)
 	flags = (int)in->flags & O_ACCMODE;
 	if (flags != O_RDWR && flags != O_WRONLY)
 		return -EINVAL;
-	if ((e = fs_writable(s, dir)) < 0 || (e = fs_dir_fd(s, dir, &dirfd)) < 0)
+	if ((e = fs_writable(s, dir)) < 0 || (e = fs_dir_fd(s, dir, &dirfd)) < 0 ||
+		(e = fs_space_new(s, dir->export)) < 0)
 		return e;
 	AUTO_FD fd = fs_open_at(s, dirfd, ".", flags | O_TMPFILE, in->mode & 0777);
 	if (fd < 0)

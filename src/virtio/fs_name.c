@@ -11,8 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The directory of a request that is about to change it. */
-static int open_dir(struct fs_server *s, uint64_t nodeid, struct fs_inode **ret_dir, int *ret_fd)
+/* The directory of a request that is about to change what @name in it is. */
+static int open_dir(struct fs_server *s, uint64_t nodeid, const char *name,
+	struct fs_inode **ret_dir, int *ret_fd)
 {
 	struct fs_inode *dir;
 	int r;
@@ -23,6 +24,8 @@ static int open_dir(struct fs_server *s, uint64_t nodeid, struct fs_inode **ret_
 	if (!dir)
 		return -ESTALE;
 	r = fs_writable(s, dir);
+	if (r == 0 && fs_mask_name(s, dir, name))
+		r = -EACCES;
 	if (r == 0)
 		r = fs_dir_fd(s, dir, ret_fd);
 	if (r == 0)
@@ -59,7 +62,7 @@ int fs_op_mknod(struct fs_req *r)
 	if (e == 0)
 		e = fs_arg_end(r);
 	if (e == 0)
-		e = open_dir(r->s, r->h.nodeid, &dir, &dirfd);
+		e = open_dir(r->s, r->h.nodeid, name, &dir, &dirfd);
 	if (e < 0)
 		return e;
 	/* No device, pipe or socket comes into being on the host. */
@@ -67,6 +70,9 @@ int fs_op_mknod(struct fs_req *r)
 		r->s->faults++;
 		return -EPERM;
 	}
+	e = fs_space_new(r->s, dir->export);
+	if (e < 0)
+		return e;
 	AUTO_FD fd = fs_open_at(r->s, dirfd, name, O_WRONLY | O_CREAT | O_EXCL, in->mode & 0777);
 	if (fd < 0)
 		return fd;
@@ -99,7 +105,10 @@ int fs_op_mkdir(struct fs_req *r)
 	if (e == 0)
 		e = fs_arg_end(r);
 	if (e == 0)
-		e = open_dir(r->s, r->h.nodeid, &dir, &dirfd);
+		e = open_dir(r->s, r->h.nodeid, name, &dir, &dirfd);
+	if (e < 0)
+		return e;
+	e = fs_space_new(r->s, dir->export);
 	if (e < 0)
 		return e;
 	if (mkdirat(dirfd, name, in->mode & 0777) < 0)
@@ -119,7 +128,10 @@ int fs_op_symlink(struct fs_req *r)
 	if (e == 0)
 		e = fs_arg_end(r);
 	if (e == 0)
-		e = open_dir(r->s, r->h.nodeid, &dir, &dirfd);
+		e = open_dir(r->s, r->h.nodeid, name, &dir, &dirfd);
+	if (e < 0)
+		return e;
+	e = fs_space_new(r->s, dir->export);
 	if (e < 0)
 		return e;
 	/* The target is text that only the guest's kernel ever follows on the guest's behalf. */
@@ -171,13 +183,18 @@ int fs_op_link(struct fs_req *r)
 		return -ESTALE;
 	e = fs_writable(s, i);
 	if (e == 0)
-		e = open_dir(s, r->h.nodeid, &dir, &dirfd);
+		e = open_dir(s, r->h.nodeid, name, &dir, &dirfd);
 	if (e < 0)
 		return e;
 	if (dir->export != i->export)
 		return -EXDEV;
 	if (i->type == S_IFDIR)
 		return -EPERM;
+	if (i->masked)
+		return -EACCES;
+	e = fs_space_new(s, dir->export);
+	if (e < 0)
+		return e;
 	if (i->parent) {
 		e = link_named(s, i, dir, name);
 	} else if (i->handles) { /* made by TMPFILE */
@@ -216,7 +233,7 @@ static int remove_name(struct fs_req *r, int flags)
 	if (e == 0)
 		e = fs_arg_end(r);
 	if (e == 0)
-		e = open_dir(r->s, r->h.nodeid, &dir, &dirfd);
+		e = open_dir(r->s, r->h.nodeid, name, &dir, &dirfd);
 	if (e < 0)
 		return e;
 	i = known(r->s, dir, dirfd, name);
@@ -267,13 +284,15 @@ static int rename_to(struct fs_req *r, uint64_t newdir, unsigned flags)
 	if (e == 0)
 		e = fs_arg_end(r);
 	if (e == 0)
-		e = open_dir(s, r->h.nodeid, &from, &from_fd);
+		e = open_dir(s, r->h.nodeid, name, &from, &from_fd);
 	if (e == 0)
-		e = open_dir(s, newdir, &to, &to_fd);
+		e = open_dir(s, newdir, newname, &to, &to_fd);
 	if (e < 0)
 		return e;
 	if (from->export != to->export)
 		return -EXDEV;
+	if (fs_mask_leads(s, from, name) || fs_mask_leads(s, to, newname))
+		return -EACCES;
 	from_fd = from->fd; /* proving the second may have cost the first its descriptor */
 	if (from_fd < 0)
 		return -ENFILE;

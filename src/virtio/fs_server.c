@@ -248,6 +248,29 @@ static const struct step *receive(struct fs_req *r, int *ret_error)
 	return r->s->inited || r->h.opcode == FUSE_INIT ? step : NULL;
 }
 
+/* Of a masked object the guest may know that it is there, and let go of it. */
+static bool masked(const struct fs_req *r)
+{
+	const struct fs_inode *i;
+
+	if (!r->s->masks)
+		return false;
+	switch (r->h.opcode) {
+	case FUSE_FORGET:
+	case FUSE_BATCH_FORGET:
+	case FUSE_INTERRUPT:
+	case FUSE_GETATTR:
+	case FUSE_STATFS:
+	case FUSE_FLUSH:
+	case FUSE_RELEASE:
+	case FUSE_RELEASEDIR:
+		return false;
+	default:
+		i = fs_inode_peek(r->s, r->h.nodeid);
+		return i && i->masked;
+	}
+}
+
 static uint32_t respond(struct fs_req *r, int error)
 {
 	struct fuse_out_header h = {.unique = r->h.unique, .error = error};
@@ -281,7 +304,7 @@ enum fs_result fs_server_handle(
 		r.room = (size_t)(c->out_bytes - sizeof(struct fuse_out_header));
 	step = receive(&r, &e);
 	if (step)
-		e = step->op(&r);
+		e = masked(&r) ? -EACCES : step->op(&r);
 	if (e == -EINVAL || e == -EPROTO)
 		s->faults++;
 	*ret_written = 0;
@@ -313,7 +336,11 @@ int fs_server_new(const struct fs_config *c, struct fs_server **ret_server)
 		s->locks[k].fd = -1;
 	r = fs_watch_init(s);
 	if (r == 0)
+		r = fs_mask_init(s);
+	if (r == 0)
 		r = fs_table_init(s);
+	if (r == 0)
+		r = fs_mask_scan(s);
 	if (r < 0) {
 		fs_server_free(s);
 		return r;
@@ -329,6 +356,7 @@ void fs_server_free(struct fs_server *s)
 	fs_lock_clear(s);
 	fs_table_fini(s);
 	fs_watch_fini(s);
+	fs_mask_fini(s);
 	free(s);
 }
 
@@ -364,6 +392,7 @@ void fs_server_stats(const struct fs_server *s, struct fs_stats *ret_stats)
 		.faults = s->faults,
 		.moved_out = s->moved_out,
 		.linked_writes = s->linked_writes,
+		.no_space = s->no_space,
 		.inodes = s->n_inodes,
 		.handles = s->n_handles,
 		.locks = s->n_locks,

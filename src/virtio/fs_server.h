@@ -15,6 +15,9 @@
  * - owner: files of our own user, or of the export's owner, are guest_uid:guest_gid, all others 65534.
  *   chown is accepted and does nothing. Modes are cut to 0777 on the way in.
  * - read_only exports: EROFS from here, for every request that would change something.
+ * - masked names are listed, with no attributes but their type; anything else about them, or about
+ *   another name of the same file: EACCES.
+ * - what would take the host's disk below a reserve: ENOSPC; statfs shows what is left above it.
  * - xattr: user.* only. Links and renames between exports: EXDEV.
  * - a regular file with links outside of the export can be written through its name in the export,
  *   unless deny_linked_writes.
@@ -34,6 +37,7 @@
 
 #define FS_EXPORTS_MAX 64
 #define FS_TAIL_MAX    128
+#define FS_MASKS_MAX   32
 #define FS_TRUST_MS    1000
 #define FS_CACHE_MS    1000
 #define FS_MAX_WRITE   (1u << 20) /* bytes of one READ or WRITE */
@@ -57,7 +61,16 @@ struct fs_config {
 	/* descriptors the server keeps; RLIMIT_NOFILE needs 32 more than all users together. >= 64 */
 	uint32_t max_fds;
 	uint32_t max_inodes; /* objects the guest may hold; about 200 bytes each; 0: 1,500,000 */
+	/* free bytes of an export's file system that the guest cannot take; 0: the larger of 1 GiB and
+	 * a 50th of it, and at most a tenth
+	 */
+	uint64_t reserve_bytes;
 	bool deny_linked_writes; /* EPERM for writing to a file that has more than one link */
+	/* patterns (fs_pattern.h) of names whose contents are not served; borrowed during
+	 * fs_server_new(), which walks the exports for them
+	 */
+	const char *masks[FS_MASKS_MAX];
+	size_t n_masks;
 	/* changes to names that the host's tools obey; called while a request is served. NULL: not told */
 	fs_changed_fn changed;
 	fs_moved_fn moved;
@@ -68,6 +81,7 @@ struct fs_stats {
 	uint64_t requests;
 	uint64_t faults; /* malformed or forbidden requests */
 	uint64_t moved_out; /* held objects that were found to have left their export */
+	uint64_t no_space; /* requests refused to keep the host's reserve */
 	uint64_t linked_writes; /* files with more than one link that were opened for writing */
 	uint32_t inodes, handles, locks, fds, waiting;
 };

@@ -57,6 +57,7 @@ int fs_op_setxattr(struct fs_req *r)
 	const void *value;
 	AUTO_FD own = -1;
 	const char *name;
+	const struct fs_inode *i;
 	uint32_t size, flags;
 	int fd, e;
 
@@ -73,6 +74,9 @@ int fs_op_setxattr(struct fs_req *r)
 	if (!value || fs_arg_end(r) < 0 || flags & ~(unsigned)(XATTR_CREATE | XATTR_REPLACE))
 		return -EINVAL;
 	e = open_for(r, true, &fd, &own);
+	i = e < 0 ? NULL : fs_inode_get(r->s, r->h.nodeid);
+	if (i)
+		e = fs_space_take(r->s, i->export, size);
 	if (e < 0)
 		return e;
 	return fsetxattr(fd, name, value, size, (int)flags) < 0 ? -errno : 0;

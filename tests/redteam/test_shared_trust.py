@@ -1,5 +1,10 @@
 """Group B: what a sandbox leaves in a shared folder for the tools of the host, and what it may not see there."""
+import os
+import subprocess
+
 import pytest
+
+from rig import Rig
 
 # FS-14: what tools of the host execute or obey; git's own metadata among it.
 OBEYED = """
@@ -76,3 +81,88 @@ def test_fs14_run_tells_at_its_end(rig, image):
     rig.ok("stop", "box-tell", timeout=30)
     assert ".envrc" in rig.ok("inspect", "box-tell").text
     rig.ok("rm", "--force", "box-tell")
+
+
+# -- FS-19: the host's disk
+
+@pytest.fixture(name="small")
+def small_disk(rig):
+    """A folder on a file system of 64 MiB."""
+    folder = rig.new_dir()
+    if os.getuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", folder]).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_fs19_the_hosts_disk_is_not_filled(rig, image, small):
+    box = rig.create("box-full", small, size=("--cpus", "1", "--memory", "512m")).start()
+    run = box.root(f"cd {small}; dd if=/dev/zero of=a bs=1M count=100; fallocate -l 60M b; cp a c; "
+                   "yes | head -c 30M > d; df -B1 --output=avail . | tail -1", timeout=120)
+    assert run.errors.count("No space left on device") >= 4, run
+    assert int(run.text.split()[-1]) < 4 << 20, run
+    disk = os.statvfs(small)
+    assert disk.f_bavail * disk.f_frsize >= (64 << 20) // 10
+    assert box.ok(f"rm {small}/a; echo fine > {small}/e; cat {small}/e") == "fine\n"
+    box.remove()
+
+
+def test_fs19_a_full_disk_beneath_the_scratch_disk(image):
+    """The disk of a sandbox is sparse: what does not fit is an error inside, and the sandbox goes on."""
+    rig = Rig()
+    folder = rig.base / "ws"
+    folder.mkdir()
+    if os.getuid() != 0 or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=160m,mode=700", "none", rig.state]).returncode:
+        rig.close()
+        pytest.skip("mounting a small file system needs root")
+    try:
+        box = rig.create("box-disk", folder, size=("--cpus", "1", "--memory", "512m")).start()
+        run = box.root("dd if=/dev/urandom of=/var/tmp/x bs=1M count=300 conv=fsync; echo ended", timeout=200)
+        assert "ended" in run.text and "error" in run.errors.lower(), run
+        assert box.status() == "running"
+        assert box.ok("echo alive") == "alive\n"
+        rig.ok("ls", timeout=10)
+        rig.ok("stop", "-t", "3", "box-disk", timeout=40)
+        rig.ok("rm", "--force", "box-disk", timeout=40)
+        assert rig.boxes() == {}
+    finally:
+        rig.close()
+        subprocess.run(["umount", "-l", rig.state])
+
+
+# -- FS-18: masked names
+
+def test_fs18_masked_files_by_every_door(rig, image):
+    folder = rig.new_dir()
+    secret = b"PASSWORD=canary-8c1f"
+    for name in (".env", "sub/.env", "secrets/key", "conf/token"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(secret)
+    os.link(folder / ".env", folder / "alias")
+    (folder / "plain").write_text("hello\n")
+    box = rig.create("box-mask", folder, size=("--cpus", "1", "--memory", "512m"),
+                     more=("--mask", ".env", "--mask", "secrets/", "--mask", "/conf/token")).start()
+    run = box.root(f"""cd {folder}
+        for f in .env sub/.env ./sub/../.env secrets/key conf/token alias; do
+            cat $f; head -c1 $f; cp $f out; ln $f hard; mv $f moved; dd if=$f of=out2; stat -c 'size %s' $f; chmod 777 $f
+            ln -sf $f soft; cat soft; tar cf - $f; python3 -c "import os,sys,mmap
+fd = os.open(sys.argv[1], os.O_RDONLY); os.copy_file_range(fd, os.open('out3', 66), 99)" $f; getfattr -d $f; : > $f; echo x >> $f
+        done
+        mv conf conf2; mv secrets open; cat conf2/token open/key; rm -f .env; mv plain .env; mkdir n; touch n/.env
+        ls -la . secrets sub; cat plain""", timeout=120)
+    assert b"canary" not in run.out + run.err and secret not in run.out, run
+    assert "hello" in run.text and f"size {len(secret)}" not in run.text, run
+    for name in (".env", "sub/.env", "secrets/key", "conf/token", "alias"):
+        assert (folder / name).read_bytes() == secret
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink() and path.stat().st_nlink == 1:
+            assert b"canary" not in path.read_bytes() or path.name in ("key", "token", ".env"), path
+    assert not (folder / "n" / ".env").exists()
+    assert rig.json("inspect", "--json", "box-mask")["plan"]["masks"] == [".env", "secrets/", "/conf/token"]
+    box.remove()
+
+
+def test_fs18_masks_that_are_none(rig, image):
+    for bad in ("../x", "a//b", "**", "", "x" * 300):
+        assert "mask" in rig.fails("create", "--mask", bad, "shell", rig.new_dir()).errors
