@@ -1,4 +1,5 @@
 #include "machine/selftest.h"
+#include "jail/detach.h"
 #include "base/err.h"
 #include "jail/libs.h"
 #include "machine/drop.h"
@@ -61,6 +62,14 @@ static void NORETURN attempt(long which, int out, int park)
 	_exit(0);
 }
 
+/* make_share() - a directory as share_detach() makes it; or -errno */
+static int make_share(void)
+{
+	AUTO_FD dir = open("/usr/bin", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return dir < 0 ? -errno : jail_detach(dir, false);
+}
+
 /* start_in_machine() - a process that closes the machine's jail around itself, then tries */
 static pid_t start_in_machine(long which, int out, int park)
 {
@@ -72,7 +81,10 @@ static pid_t start_in_machine(long which, int out, int park)
 	if (pid != 0)
 		return pid;
 	/* Its own mount namespace: the drop takes the root away. */
-	if (unshare(CLONE_NEWNS) < 0 || drop_rights(&d, &e) < 0) {
+	if (unshare(CLONE_NEWNS) < 0)
+		_exit(99);
+	selftest_share = make_share();
+	if (drop_rights(&d, &e) < 0) {
 		(void)dprintf(STDERR_FILENO, "jail of the machine: %s\n", e.msg);
 		_exit(99);
 	}

@@ -30,6 +30,7 @@ extern const struct attempt selftest_attempts[];
 extern const size_t selftest_n_attempts;
 /* set before the attempts: a process outside of the jail, as a number that would be its there */
 extern int selftest_outside_pid;
+extern int selftest_share; /* a shared directory, or a negative errno */
 
 /* selftest_main() - called first of all; -1: the arguments ask for no self-test */
 int selftest_main(int argc, char **argv);

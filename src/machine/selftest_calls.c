@@ -25,6 +25,7 @@
 #include <sys/un.h>
 
 int selftest_outside_pid = 1;
+int selftest_share = -EBADF;
 
 static char scratch[4096];
 
@@ -38,6 +39,26 @@ static long result(long r)
 	{                                                                                          \
 		return result(syscall(__VA_ARGS__));                                               \
 	}
+
+/* climb() - up from a share, as far as it goes; the descriptor of another directory, or -EXDEV */
+static long try_climb(void)
+{
+	struct stat top, at;
+	long fd = selftest_share;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(selftest_share, &top) < 0)
+		return -errno;
+	for (int n = 0; n < 64; n++) {
+		fd = syscall(SYS_openat, fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0 || fstat((int)fd, &at) < 0)
+			return -errno;
+		if (at.st_dev != top.st_dev || at.st_ino != top.st_ino)
+			return fd;
+	}
+	return -EXDEV;
+}
 
 /* other programs, other processes */
 static long try_execve(void)
@@ -327,6 +348,7 @@ const struct attempt selftest_attempts[] = {
 	BOTH("perf_event_open", perf),
 	BOTH("keyctl", keyctl),
 	BOTH("add_key", add_key),
+	{"climb out of a shared folder by ..", try_climb, IN_MACHINE, {EXDEV}},
 	BOTH("request_key", request_key),
 	BOTH("kexec_load", kexec),
 	BOTH("kexec_file_load", kexec_file),
