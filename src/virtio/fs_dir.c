@@ -123,6 +123,8 @@ int fs_op_opendir(struct fs_req *r)
 			return -ESTALE;
 		if (i->type != S_IFDIR)
 			return -ENOTDIR;
+		if (!fs_handle_room(r->s))
+			return -ENFILE;
 		fd = fs_inode_open(r->s, i, O_RDONLY);
 		if (fd < 0)
 			return fd;

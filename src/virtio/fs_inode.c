@@ -282,13 +282,18 @@ void fs_inode_forget(struct fs_server *s, struct fs_inode *i, uint64_t n)
 
 /* -- handles */
 
+bool fs_handle_room(const struct fs_server *s)
+{
+	return s->free_handles && s->n_handles + s->n_locks < s->cfg.max_fds - FS_FDS_SPARE;
+}
+
 int fs_handle_new(struct fs_server *s, struct fs_inode *i, int fd, bool dir, bool writable,
 	struct fs_handle **ret_handle)
 {
 	struct fs_handle *h = s->free_handles;
 	int r;
 
-	if (!h || s->n_handles + s->n_locks >= s->cfg.max_fds - FS_FDS_SPARE)
+	if (!fs_handle_room(s))
 		return -ENFILE;
 	r = fd >= 0 ? fs_fd_reserve(s) : 0;
 	if (r < 0)

@@ -179,6 +179,8 @@ int fs_inode_place(struct fs_server *s, struct fs_inode *i, struct fs_inode *par
 void fs_inode_unplace(struct fs_server *s, struct fs_inode *i);
 void fs_inode_forget(struct fs_server *s, struct fs_inode *i, uint64_t n);
 void fs_inode_reap(struct fs_server *s, struct fs_inode *i); /* free it if nothing holds it */
+/* fs_handle_room() - asked before anything is opened: a refusal costs nothing */
+bool fs_handle_room(const struct fs_server *s);
 /* fs_handle_new() - takes @fd when it succeeds */
 int fs_handle_new(struct fs_server *s, struct fs_inode *i, int fd, bool dir, bool writable,
 	struct fs_handle **ret_handle) MUST_USE;

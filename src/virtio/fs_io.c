@@ -78,6 +78,8 @@ int fs_op_open(struct fs_req *r)
 		return e;
 	if (access == O_RDONLY && flags & O_TRUNC)
 		return -EINVAL;
+	if (!fs_handle_room(s))
+		return -ENFILE;
 	AUTO_FD fd = fs_inode_open(s, i, access);
 	if (fd < 0)
 		return fd;
@@ -392,6 +394,8 @@ int fs_op_create(struct fs_req *r)
 		return -EACCES;
 	if ((e = fs_dir_fd(s, dir, &dirfd)) < 0)
 		return e;
+	if (!fs_handle_room(s))
+		return -ENFILE;
 	e = fs_space_new(s, dir->export);
 	fd = e < 0 ? e
 		   : fs_open_at(s, dirfd, name, (flags & O_ACCMODE) | O_CREAT | O_EXCL,

@@ -34,9 +34,14 @@ static void expect_file(const char *path, const void *p, size_t len)
 
 void fs_tree_make(struct fs_tree *t)
 {
+	fs_tree_make_in(t, "/tmp");
+}
+
+void fs_tree_make_in(struct fs_tree *t, const char *dir)
+{
 	char path[128];
 
-	(void)snprintf(t->base, sizeof(t->base), "/tmp/sbx-fs-XXXXXX");
+	(void)snprintf(t->base, sizeof(t->base), "%s/sbx-fs-XXXXXX", dir);
 	assert_non_null(mkdtemp(t->base));
 	(void)snprintf(t->share, sizeof(t->share), "%s/share", t->base);
 	(void)snprintf(t->outside, sizeof(t->outside), "%s/outside", t->base);

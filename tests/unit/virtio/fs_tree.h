@@ -10,7 +10,8 @@ struct fs_tree {
 	char base[64], share[96], outside[96];
 };
 
-void fs_tree_make(struct fs_tree *t);
+void fs_tree_make(struct fs_tree *t); /* in /tmp */
+void fs_tree_make_in(struct fs_tree *t, const char *dir);
 void fs_tree_remove(struct fs_tree *t);
 /* fs_tree_path() - "share/name" in a static buffer, four of them in turn */
 const char *fs_tree_path(const struct fs_tree *t, const char *name);
