@@ -22,6 +22,7 @@
 #define MIB    (1u << 20)
 #define STREAM 64 /* MiB a run */
 #define IN_MAX 4096u
+#define LEVELS 6 /* of the directory that the deep figure works in */
 
 struct fixture {
 	struct ring_guest g;
@@ -182,6 +183,20 @@ static void served_lookups(struct fixture *f)
 	}
 }
 
+/* In a directory whose way up has to be proven again and again. */
+static void served_deep(struct fixture *f)
+{
+	const uint64_t top = f->root;
+	uint64_t chain[LEVELS];
+
+	for (unsigned k = 0; k < LEVELS; k++)
+		chain[k] = f->root = lookup(f, f->root, "d");
+	served_lookups(f);
+	f->root = top;
+	for (unsigned k = LEVELS; k-- > 0;)
+		forget(f, chain[k]);
+}
+
 static uint64_t open_stream(struct fixture *f, uint64_t *ret_fh)
 {
 	struct fuse_open_in in = {.flags = O_RDWR};
@@ -248,6 +263,28 @@ static void direct_lookups(struct fixture *f)
 		must(fstatat(f->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0, "lookup");
 		must(fstatat(f->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0, "getattr");
 	}
+}
+
+static int open_deep(struct fixture *f)
+{
+	char path[2 * LEVELS + 1] = "";
+	int fd;
+
+	for (unsigned k = 0; k < LEVELS; k++)
+		memcpy(path + 2 * k, "d/", 3);
+	fd = openat(f->dirfd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	must(fd >= 0, "deep directory");
+	return fd;
+}
+
+static void direct_deep(struct fixture *f)
+{
+	const int top = f->dirfd;
+
+	f->dirfd = open_deep(f);
+	direct_lookups(f);
+	close(f->dirfd);
+	f->dirfd = top;
 }
 
 static void direct_write(struct fixture *f)
@@ -329,6 +366,27 @@ static void make_files(struct fixture *f, bool there)
 	}
 }
 
+/* make_deep() - the directory LEVELS below with its files, or away with them */
+static void make_deep(struct fixture *f, bool there)
+{
+	const int top = f->dirfd;
+	char path[2 * LEVELS + 1] = "";
+
+	for (unsigned k = 0; k < LEVELS && there; k++) {
+		memcpy(path + 2 * k, "d/", 3);
+		must(mkdirat(top, path, 0755) == 0, "mkdir");
+	}
+	f->dirfd = open_deep(f);
+	make_files(f, there);
+	close(f->dirfd);
+	f->dirfd = top;
+	for (unsigned k = LEVELS; k-- > 0 && !there;) {
+		for (unsigned i = 0; i <= k; i++)
+			memcpy(path + 2 * i, i == k ? "d" : "d/", i == k ? 2 : 3);
+		must(unlinkat(top, path, AT_REMOVEDIR) == 0, "rmdir");
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -345,6 +403,10 @@ int main(int argc, char **argv)
 	measure(&f, &(struct bench){
 			    "fs_lookup_getattr", "files/s", served_lookups, direct_lookups, FILES});
 	make_files(&f, false);
+	make_deep(&f, true);
+	measure(&f, &(struct bench){
+			    "fs_lookup_getattr_deep", "files/s", served_deep, direct_deep, FILES});
+	make_deep(&f, false);
 	fd = openat(f.dirfd, "stream", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	must(fd >= 0 && close(fd) == 0, "create");
 	measure(&f, &(struct bench){"fs_write_1m", "bytes/s", served_write, direct_write,

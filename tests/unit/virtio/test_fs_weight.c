@@ -27,7 +27,7 @@
 #endif
 
 #define RACES	    (SANITIZED ? 100000u : 1000000u)
-#define RACE_MAX_MS 60000 /* on a busy machine fewer have to do */
+#define RACE_MAX_MS 40000 /* on a busy machine fewer have to do */
 #define LEVELS	    (SANITIZED ? 2000u : 10000u)
 #define OPENS	    (SANITIZED ? 100000u : 1000000u)
 
