@@ -160,7 +160,8 @@ fd = os.open(sys.argv[1], os.O_RDONLY); os.copy_file_range(fd, os.open('out3', 6
         ls -la . secrets sub; cat plain""", timeout=120)
     assert b"canary" not in run.out + run.err and secret not in run.out, run
     assert "hello" in run.text and f"size {len(secret)}" not in run.text, run
-    for name in (".env", "sub/.env", "secrets/key", "conf/token", "alias"):
+    # another name of a masked file may be moved: it stays hidden by what it is
+    for name in (".env", "sub/.env", "secrets/key", "conf/token", "moved"):
         assert (folder / name).read_bytes() == secret
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink() and path.stat().st_nlink == 1:
