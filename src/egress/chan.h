@@ -21,6 +21,7 @@ enum chan_state {
 };
 
 struct authz;
+struct ws_walk;
 
 struct chan {
 	struct vault *v;
@@ -64,8 +65,9 @@ struct chan {
 	char token_type[64];
 	struct resolve_query *query;
 	uint64_t bytes_up, bytes_down;
-	char key[32]; /* of a WebSocket handshake of ours */
+	char key[32]; /* of a WebSocket handshake */
 	bool own_key;
+	struct ws_walk *ws; /* owned, two: to upstream, to the front; NULL: bytes are not frames */
 };
 
 /* chan_new() - takes @fd */
@@ -126,7 +128,8 @@ void h2up_drained(struct up *u);
 /* tunnel.c */
 void tunnel_begin(struct chan *c, const struct egress_frame *f);
 bool tunnel_frame(struct chan *c, const struct egress_frame *f) MUST_USE;
-void tunnel_upgraded(struct chan *c); /* an exchange became one */
+/* tunnel_upgraded() - an exchange became one; @deflate: compressed messages were agreed on */
+void tunnel_upgraded(struct chan *c, bool deflate);
 void tunnel_io(struct up *u);
 void tunnel_data(struct chan *c, const uint8_t *p, size_t len);
 /* tunnel_ended() - @n as of up_read(): 0, or a negative errno */

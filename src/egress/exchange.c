@@ -33,6 +33,8 @@ void exchange_clear(struct chan *c)
 	if (c->body.cap > 4096)
 		buf_fini(&c->body);
 	buf_fini(&c->token);
+	free(c->ws);
+	c->ws = NULL;
 	cred_clear(&c->cred);
 	vault_config_unref(c->config);
 	c->config = NULL;

@@ -1,15 +1,13 @@
 /* An exchange over HTTP/1.1: the canonical request is written out, the answer parsed strictly (http/http1.h) */
 #include "egress/chan.h"
-#include "egress/text.h"
 #include "http/write.h"
+#include "http/ws.h"
 #include "tls/digest.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-
-#define WEBSOCKET_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 static int put(struct buf *b, const char *s)
 {
@@ -122,7 +120,7 @@ static int put_websocket(struct chan *c, struct buf *b)
 	}
 	if (tls_random(random, sizeof(random)) < 0)
 		return -EIO;
-	text_base64(random, sizeof(random), c->key);
+	ws_key(random, c->key);
 	c->own_key = true;
 	r = put_field(b, "sec-websocket-key", 17, c->key, strlen(c->key));
 	return r < 0 || egress_field(&c->cred.fields, "sec-websocket-version")
@@ -257,22 +255,6 @@ static void convert(const struct http_field *from, size_t n, struct egress_field
 	}
 }
 
-/* accepted() - did the server answer our key? (RFC 6455 4.2.2) */
-static bool accepted(const struct chan *c, const struct egress_fields *f)
-{
-	const char *got = egress_field(f, "sec-websocket-accept");
-	const char *upgrade = egress_field(f, "upgrade");
-	char text[128], want[TEXT_BASE64_LEN(20) + 1];
-	uint8_t md[20];
-	int n = snprintf(text, sizeof(text), "%s%s", c->key, WEBSOCKET_GUID);
-
-	if (!got || !upgrade || strcasecmp(upgrade, "websocket") != 0 || n < 0 ||
-		(size_t)n >= sizeof(text) || tls_sha1(text, (size_t)n, md) < 0)
-		return false;
-	text_base64(md, sizeof(md), want);
-	return strcmp(got, want) == 0;
-}
-
 static void take_head(struct up *u)
 {
 	const struct http_head *h = http_head(u->parser);
@@ -280,7 +262,7 @@ static void take_head(struct up *u)
 	struct egress_fields f;
 
 	convert(h->fields, h->n_fields, &f);
-	if (h->status == 101 && !accepted(c, &f)) {
+	if (h->status == 101 && !ws_check_response(c->key, &c->cred.fields, &f)) {
 		exchange_broken(c, false, "its answer to the WebSocket handshake is wrong");
 		up_close(u);
 		return;
@@ -288,7 +270,7 @@ static void take_head(struct up *u)
 	if (h->status == 101) {
 		exchange_head(c, 101, 1, &f, false);
 		if (!c->dead && c->up == u)
-			tunnel_upgraded(c);
+			tunnel_upgraded(c, ws_deflates(&f));
 		return;
 	}
 	exchange_head(c, h->status, 1, &f,

@@ -1,6 +1,8 @@
 /* Bytes both ways: raw TCP, TLS that is not inspected, and a WebSocket after its handshake */
 #include "egress/chan.h"
 #include "base/clock.h"
+#include "http/ws.h"
+#include "tls/digest.h"
 #include <errno.h>
 #include <string.h>
 
@@ -74,8 +76,27 @@ static void on_drained(struct up *u)
 		chan_dirty(u->chan);
 }
 
-void tunnel_upgraded(struct chan *c)
+static uint32_t random_mask(void *ctx)
 {
+	uint32_t mask = 0;
+
+	(void)ctx;
+	/* Never the same mask again: without one no frame goes out. */
+	if (tls_random(&mask, sizeof(mask)) < 0)
+		abort();
+	return mask;
+}
+
+/* On a channel frames are without masks, to a server they have one. */
+void tunnel_upgraded(struct chan *c, bool deflate)
+{
+	c->ws = calloc(2, sizeof(*c->ws));
+	if (!c->ws) {
+		chan_close(c);
+		return;
+	}
+	c->ws[0] = (struct ws_walk){.masked_out = true, .deflate = deflate, .mask = random_mask};
+	c->ws[1] = (struct ws_walk){.deflate = deflate};
 	c->state = CHAN_TUNNEL;
 	c->upgraded = true;
 	chan_resume(c);
@@ -94,12 +115,16 @@ static void over(struct chan *c)
 bool tunnel_frame(struct chan *c, const struct egress_frame *f)
 {
 	struct up *u = c->up;
+	int r;
 
 	if (up_queued(u) >= UP_ROOM) {
 		u->was_full = true;
 		return false;
 	}
-	if (buf_add(&u->out, f->body, f->len) < 0) {
+	r = c->ws ? ws_walk(&c->ws[0], f->body, f->len, &u->out)
+		  : buf_add(&u->out, f->body, f->len);
+	if (r < 0) {
+		c->v->faults += r == -EPROTO;
 		chan_close(c);
 		return true;
 	}
@@ -111,19 +136,36 @@ bool tunnel_frame(struct chan *c, const struct egress_frame *f)
 	return true;
 }
 
+static int put_down(struct chan *c, const uint8_t *p, size_t len)
+{
+	int r = 0;
+
+	for (size_t n; len > 0 && r == 0; p += n, len -= n) {
+		n = len < EGRESS_FRAME_MAX ? len : EGRESS_FRAME_MAX;
+		r = egress_put_data(&c->out, p, n, false);
+	}
+	return r;
+}
+
 void tunnel_data(struct chan *c, const uint8_t *p, size_t len)
 {
+	AUTO(buf) frames = {0};
+	int r = 0;
+
 	c->moved_ms = clock_ms();
 	c->bytes_down += len;
-	while (len > 0) {
-		size_t n = len < EGRESS_FRAME_MAX ? len : EGRESS_FRAME_MAX;
-
-		if (egress_put_data(&c->out, p, n, false) < 0) {
-			chan_put_failed(c);
-			return;
-		}
-		p += n;
-		len -= n;
+	if (c->ws) {
+		buf_init(&frames, 8 * VAULT_SCRATCH);
+		r = ws_walk(&c->ws[1], p, len, &frames);
+		p = (const uint8_t *)frames.data;
+		len = frames.len;
+	}
+	if (r == 0)
+		r = put_down(c, p, len);
+	if (r < 0) {
+		c->v->faults += r == -EPROTO;
+		chan_close(c);
+		return;
 	}
 	chan_dirty(c);
 }

@@ -20,13 +20,6 @@ int tls_sha256(const void *p, size_t len, uint8_t ret_md[TLS_SHA256])
 											  : -ENOMEM;
 }
 
-int tls_sha1(const void *p, size_t len, uint8_t ret_md[20])
-{
-	unsigned n = 0;
-
-	return EVP_Digest(p, len, ret_md, &n, EVP_sha1(), NULL) == 1 && n == 20 ? 0 : -ENOMEM;
-}
-
 int tls_hmac_sha256(
 	const void *key, size_t key_len, const void *p, size_t len, uint8_t ret_md[TLS_SHA256])
 {

@@ -10,8 +10,6 @@
 
 /* All return 0, or -ENOMEM/-EIO when libcrypto cannot. */
 int tls_sha256(const void *p, size_t len, uint8_t ret_md[TLS_SHA256]) MUST_USE;
-int tls_sha1(
-	const void *p, size_t len, uint8_t ret_md[20]) MUST_USE; /* for WebSocket's handshake */
 int tls_hmac_sha256(const void *key, size_t key_len, const void *p, size_t len,
 	uint8_t ret_md[TLS_SHA256]) MUST_USE;
 int tls_random(void *p, size_t len) MUST_USE;
