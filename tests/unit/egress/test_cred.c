@@ -1,0 +1,376 @@
+/* Credentials: what is sent, what is refused; pure, then through a vault */
+#include "rig.h"
+#include "egress/sigv4.h"
+
+#define TOKEN	 "sbx-standin-aaaaaaaaaaaaaaaaaaaaaaaa"
+#define OTHER	 "sbx-standin-bbbbbbbbbbbbbbbbbbbbbbbb"
+#define KEY	 "sbx-standin-cccccccccccccccccccccccc"
+#define BASIC	 "sbx-standin-dddddddddddddddddddddddd"
+#define MARK	 "sbx-standin-eeeeeeeeeeeeeeeeeeeeeeee"
+#define REAL	 "ghp_RealRealRealReal0123"
+#define REAL_KEY "key+with/odd=chars&more"
+
+static struct rig r;
+static struct origin o;
+
+/* echoes everything it gets */
+static void echo_script(struct origin_conn *c)
+{
+	char head[400];
+
+	while (origin_head(c)) {
+		(void)snprintf(head, sizeof(head),
+			"HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nSet-Cookie: a=b\r\n"
+			"X-Token: " REAL "\r\n\r\n",
+			strlen(c->head));
+		if (!origin_say(c, head) || !origin_say(c, c->head))
+			return;
+	}
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	rig_init(&r);
+	origin_start(&o, r.ca, "http/1.1", echo_script, NULL);
+	rig_host(&r, "api.test.example", 443, &o);
+	rig_host(&r, "git.test.example", 443, &o);
+	rig_host(&r, "q.test.example", 443, &o);
+	rig_host(&r, "free.test.example", 443, &o);
+	rig_host(&r, "mark.test.example", 443, &o);
+	rig_rule(&r, POLICY_ALLOW, "**");
+	rig_slot(&r, "token", TOKEN, EGRESS_SLOT_HEADER, "api.test.example", "Authorization",
+		"Bearer %s", "");
+	rig_slot(&r, "other", OTHER, EGRESS_SLOT_HEADER, "other.test.example", "x-api-key", "%s",
+		"");
+	rig_slot(&r, "key", KEY, EGRESS_SLOT_QUERY, "q.test.example", "key", "", "");
+	rig_slot(&r, "basic", BASIC, EGRESS_SLOT_BASIC, "git.test.example", "", "", "x-token");
+	rig_slot(&r, "mark", MARK, EGRESS_SLOT_PLACEHOLDER, "mark.test.example", "x-note", "", "");
+	rig_configure(&r);
+	rig_secret(&r, "token", REAL);
+	rig_secret(&r, "other", "other-secret-value");
+	rig_secret(&r, "key", REAL_KEY);
+	rig_secret(&r, "basic", REAL);
+	rig_secret(&r, "mark", "marked-value");
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	rig_fini(&r);
+	origin_stop(&o);
+	return 0;
+}
+
+static void forget_seen(void)
+{
+	pthread_mutex_lock(&o.lock);
+	o.seen[0] = 0;
+	pthread_mutex_unlock(&o.lock);
+}
+
+struct
+try {
+	const char *host, *path, *query, *name, *value;
+	int status;
+	const char *code; /* of a refusal */
+	const char *sees; /* what the server must see */
+	const char *credential;
+};
+
+static void run(const struct try *t)
+{
+	struct egress_request q = rig_get(t->host, t->path ? t->path : "/");
+	struct answer a;
+	unsigned before = o.requests;
+
+	forget_seen();
+	q.query = t->query ? t->query : "";
+	if (t->name)
+		rig_field(&q, t->name, t->value);
+	rig_ask(&r, &q, NULL, &a);
+	if (a.status != t->status || strcmp(a.code, t->code ? t->code : "") != 0)
+		fail_msg("%s %s %s: %d %s %s", t->host, t->query ? t->query : "",
+			t->value ? t->value : "", a.status, a.code, a.text);
+	if (t->status == 200) {
+		if (t->sees && !origin_saw(&o, t->sees))
+			fail_msg("not seen: %s in %s", t->sees, o.seen);
+		assert_string_equal(a.credential, t->credential ? t->credential : "");
+		if (strcmp(a.credential, "key") == 0) {
+			assert_null(memmem(a.body.data, a.body.len, "with%2Fodd", 10));
+			assert_non_null(strstr(a.note, "scrubbed"));
+		} else if (a.credential[0]) {
+			/* The echo holds nothing of it. */
+			assert_null(memmem(a.body.data, a.body.len, REAL, strlen(REAL)));
+			assert_null(strstr(a.fields, REAL));
+			assert_non_null(strstr(a.note, "scrubbed"));
+			assert_null(strstr(a.fields, "set-cookie"));
+		}
+	} else {
+		assert_int_equal(o.requests, before);
+	}
+	assert_null(strstr(a.text, REAL));
+	buf_fini(&a.body);
+}
+
+static void test_slots(void **state)
+{
+	static const struct try cases[] = {
+		/* replaced, whatever the scheme's word */
+		{"api.test.example", NULL, NULL, "authorization", "Bearer " TOKEN, 200, NULL,
+			"authorization: Bearer " REAL "\r\n", "token"},
+		{"api.test.example", NULL, NULL, "authorization", "token " TOKEN, 200, NULL,
+			"authorization: Bearer " REAL "\r\n", "token"},
+		/* added */
+		{"api.test.example", NULL, NULL, NULL, NULL, 200, NULL,
+			"authorization: Bearer " REAL "\r\n", "token"},
+		{"q.test.example", NULL, "?a=1&key=" KEY "&b=2", NULL, NULL, 200, NULL,
+			"GET /?a=1&key=key%2Bwith%2Fodd%3Dchars%26more&b=2 HTTP", "key"},
+		{"q.test.example", NULL, "?a=1", NULL, NULL, 200, NULL, "GET /?a=1&key=key%2Bwith",
+			"key"},
+		{"git.test.example", NULL, NULL, NULL, NULL, 200, NULL,
+			"authorization: Basic eC10b2tlbjpnaHBfUmVhbFJlYWxSZWFsUmVhbDAxMjM=\r\n",
+			"basic"},
+		/* x:STANDIN in Basic, as git sends it */
+		{"git.test.example", NULL, NULL, "authorization",
+			"Basic eDpzYngtc3RhbmRpbi1kZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGQ=", 200, NULL,
+			"authorization: Basic eC10b2tlbjpnaHBfUmVhbFJlYWxSZWFsUmVhbDAxMjM=\r\n",
+			"basic"},
+		{"mark.test.example", NULL, NULL, "x-note", "a " MARK " b", 200, NULL,
+			"x-note: a marked-value b\r\n", "mark"},
+		{"mark.test.example", NULL, NULL, "x-note", "nothing", 200, NULL,
+			"x-note: nothing\r\n", NULL},
+		{"free.test.example", NULL, NULL, "authorization", "Bearer own", 200, NULL,
+			"authorization: Bearer own\r\n", NULL},
+		{"free.test.example", NULL, NULL, "cookie", "a=b", 200, NULL, "cookie: a=b\r\n",
+			NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct try t = cases[i];
+
+		if (t.credential && strcmp(t.credential, "mark") == 0) {
+			/* its value is not the one that the server's field holds */
+			struct egress_request q = rig_get(t.host, "/");
+			struct answer a;
+
+			forget_seen();
+			rig_field(&q, t.name, t.value);
+			rig_ask(&r, &q, NULL, &a);
+			assert_int_equal(a.status, 200);
+			assert_true(origin_saw(&o, t.sees));
+			assert_null(memmem(a.body.data, a.body.len, "marked-value", 12));
+			buf_fini(&a.body);
+			continue;
+		}
+		run(&t);
+	}
+}
+
+static void test_refusals(void **state)
+{
+	static const struct try cases[] = {
+		/* foreign ones, in the slot and beside it */
+		{"api.test.example", NULL, NULL, "authorization", "Bearer mine", 403,
+			"foreign_credential", NULL, NULL},
+		{"api.test.example", NULL, NULL, "x-api-key", "mine", 403, "foreign_credential",
+			NULL, NULL},
+		{"api.test.example", NULL, "?access_token=mine", NULL, NULL, 403,
+			"foreign_credential", NULL, NULL},
+		{"q.test.example", NULL, "?key=mine", NULL, NULL, 403, "foreign_credential", NULL,
+			NULL},
+		{"q.test.example", NULL, "?key=" KEY "&key=mine", NULL, NULL, 403,
+			"foreign_credential", NULL, NULL},
+		{"q.test.example", NULL, "?%6bey=mine", NULL, NULL, 403, "foreign_credential", NULL,
+			NULL},
+		{"git.test.example", NULL, NULL, "authorization", "Basic bWU6bWluZQ==", 403,
+			"foreign_credential", NULL, NULL},
+		{"git.test.example", NULL, NULL, "authorization", "Bearer " BASIC, 403,
+			"foreign_credential", NULL, NULL},
+		{"api.test.example", NULL, NULL, "authorization", "Bearer " TOKEN "x", 403,
+			"foreign_credential", NULL, NULL},
+		{"api.test.example", NULL, NULL, "authorization", "Bearer  " TOKEN, 403,
+			"foreign_credential", NULL, NULL},
+		/* stand-ins where they are not for */
+		{"api.test.example", NULL, NULL, "authorization", "Bearer " OTHER, 403,
+			"foreign_credential", NULL, NULL},
+		{"free.test.example", NULL, NULL, "authorization", "Bearer " TOKEN, 403, "sentinel",
+			NULL, NULL},
+		{"free.test.example", NULL, NULL, "authorization",
+			"Basic eDpzYngtc3RhbmRpbi1kZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGQ=", 403,
+			"sentinel", NULL, NULL},
+		{"api.test.example", NULL, NULL, "referer", "https://x/" TOKEN, 403, "sentinel",
+			NULL, NULL},
+		{"api.test.example", NULL, NULL, "cookie", "t=" TOKEN, 403, "sentinel", NULL, NULL},
+		{"api.test.example", "/x/" TOKEN, NULL, NULL, NULL, 403, "sentinel", NULL, NULL},
+		{"api.test.example", NULL, "?t=" TOKEN, NULL, NULL, 403, "sentinel", NULL, NULL},
+		{"api.test.example", NULL, "?t=%73bx-standin-aaaaaaaaaaaaaaaaaaaaaaaa", NULL, NULL,
+			403, "sentinel", NULL, NULL},
+		{"mark.test.example", NULL, NULL, "x-other", MARK, 403, "sentinel", NULL, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		run(&cases[i]);
+}
+
+static void test_twice_in_one_request(void **state)
+{
+	struct egress_request q = rig_get("api.test.example", "/");
+	struct answer a;
+
+	(void)state;
+	rig_field(&q, "authorization", "Bearer " TOKEN);
+	rig_field(&q, "authorization", "Bearer mine");
+	rig_ask(&r, &q, NULL, &a);
+	assert_string_equal(a.code, "foreign_credential");
+	buf_fini(&a.body);
+}
+
+static void test_bodies(void **state)
+{
+	static const struct {
+		const char *type, *body;
+		int status;
+	} cases[] = {
+		{"application/json", "{\"a\":\"" TOKEN "\"}", 403},
+		{"application/json", "{\"" TOKEN "\":1}", 403},
+		{"application/x-www-form-urlencoded", "a=%73bx-standin-aaaaaaaaaaaaaaaaaaaaaaaa",
+			403},
+		{NULL, "x " OTHER, 403},
+		{"application/json", "{\"a\":\"b\"}", 200},
+		{"application/octet-stream", "any", 200},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct egress_request q = rig_get("api.test.example", "/");
+		struct answer a;
+
+		q.method = "POST";
+		if (cases[i].type)
+			rig_field(&q, "content-type", cases[i].type);
+		rig_ask(&r, &q, cases[i].body, &a);
+		assert_int_equal(a.status, cases[i].status);
+		buf_fini(&a.body);
+		/* the echo server does not read bodies: do not let it take them for requests */
+		for (struct up *u = r.v.ups; u; u = u->next)
+			up_close(u);
+	}
+}
+
+static void test_never_without_tls(void **state)
+{
+	struct egress_request q = rig_get("api.test.example", "/");
+	struct answer a;
+
+	(void)state;
+	q.scheme = EGRESS_HTTP;
+	rig_field(&q, "authorization", "Bearer " TOKEN);
+	rig_ask(&r, &q, NULL, &a);
+	assert_int_equal(a.status, 403);
+	assert_string_equal(a.code, "sentinel");
+	buf_fini(&a.body);
+}
+
+static void test_no_tunnel_to_a_host_with_a_credential(void **state)
+{
+	const struct egress_tunnel t = {
+		.kind = EGRESS_TLS, .host = "api.test.example", .port = 443};
+	struct answer a;
+
+	(void)state;
+	rig_connect(&r);
+	answer_init(&a);
+	assert_int_equal(egress_put_tunnel(&r.out, &t), 0);
+	rig_send(&r);
+	rig_wait(&r, &a);
+	assert_int_equal(a.status, 403);
+	buf_fini(&a.body);
+	close(r.fd);
+	r.fd = -1;
+}
+
+static void test_a_secret_that_is_gone(void **state)
+{
+	struct egress_request q = rig_get("api.test.example", "/");
+	struct answer a;
+
+	(void)state;
+	secrets_drop(r.v.secrets, "token");
+	rig_field(&q, "authorization", "Bearer " TOKEN);
+	rig_ask(&r, &q, NULL, &a);
+	assert_int_equal(a.status, 403);
+	assert_string_equal(a.code, "credential_missing");
+	buf_fini(&a.body);
+	/* without one nothing is added, and no stand-in leaves */
+	forget_seen();
+	q = rig_get("api.test.example", "/");
+	rig_ask(&r, &q, NULL, &a);
+	assert_int_equal(a.status, 200);
+	assert_false(origin_saw(&o, "authorization"));
+	buf_fini(&a.body);
+	rig_secret(&r, "token", REAL);
+}
+
+static void test_secrets_that_are_none(void **state)
+{
+	static const char *const bad[] = {"", "a\nb", "a\rb", " a", "a ", "a\x7f"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(secrets_put(r.v.secrets, "x", bad[i], strlen(bad[i])), -EINVAL);
+	assert_int_equal(secrets_put(r.v.secrets, "x", "a\0b", 3), -EINVAL);
+	assert_null(secrets_get(r.v.secrets, "x"));
+}
+
+/* "Create a signed AWS API request", the example of ListUsers */
+static void test_the_signature_of_the_documentation(void **state)
+{
+	static const char canonical[] =
+		"GET\n/\nAction=ListUsers&Version=2010-05-08\n"
+		"content-type:application/x-www-form-urlencoded; charset=utf-8\n"
+		"host:iam.amazonaws.com\nx-amz-date:20150830T123600Z\n\n"
+		"content-type;host;x-amz-date\n"
+		"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+	static const char was[] =
+		"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/iam/aws4_request, "
+		"SignedHeaders=content-type;host;x-amz-date, Signature=00";
+	struct sigv4_scope s;
+	AUTO(buf) q = {0};
+	char hex[65];
+
+	(void)state;
+	assert_true(sigv4_parse(was, &s));
+	assert_string_equal(s.id, "AKIDEXAMPLE");
+	assert_string_equal(s.signed_headers, "content-type;host;x-amz-date");
+	assert_int_equal(sigv4_sign(&s, "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+				 "20150830T123600Z", canonical, strlen(canonical), hex),
+		0);
+	assert_string_equal(
+		hex, "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7");
+	buf_init(&q, 1000);
+	assert_int_equal(sigv4_query("?b=2&a&Action=x&a=1", &q), 0);
+	assert_string_equal(q.data, "Action=x&a=&a=1&b=2");
+	assert_false(sigv4_parse("AWS4-HMAC-SHA256 Credential=a/b", &s));
+	assert_false(sigv4_parse("Bearer x", &s));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_twice_in_one_request),
+		cmocka_unit_test(test_bodies),
+		cmocka_unit_test(test_never_without_tls),
+		cmocka_unit_test(test_no_tunnel_to_a_host_with_a_credential),
+		cmocka_unit_test(test_a_secret_that_is_gone),
+		cmocka_unit_test(test_secrets_that_are_none),
+		cmocka_unit_test(test_the_signature_of_the_documentation),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
