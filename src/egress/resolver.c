@@ -394,19 +394,26 @@ static void sweep(struct resolver *r, bool all)
 	}
 }
 
-int resolver_serve(int fd)
+struct resolver *resolver_new(int fd)
 {
 	struct resolver *r = calloc(1, sizeof(*r));
-	int error = 0;
 
 	if (!r)
-		return -ENOMEM;
+		return NULL;
 	r->fd = fd;
 	r->loop = loop_new();
-	if (!r->loop)
-		error = -ENOMEM;
-	if (error == 0)
-		error = loop_add_fd(r->loop, fd, EPOLLIN, on_vault, r, &r->src);
+	if (!r->loop || loop_add_fd(r->loop, fd, EPOLLIN, on_vault, r, &r->src) < 0) {
+		loop_free(r->loop);
+		free(r);
+		return NULL;
+	}
+	return r;
+}
+
+int resolver_serve(struct resolver *r)
+{
+	int error = 0;
+
 	while (error == 0 && !r->stop) {
 		error = loop_once(r->loop, -1);
 		if (r->any_dead)

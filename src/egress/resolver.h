@@ -9,8 +9,10 @@
 
 /* resolver_fork() - *ret_fd: the vault's end (a SEQPACKET socket, non-blocking) */
 int resolver_fork(struct vault *v, int *ret_fd, struct err *e) MUST_USE;
-/* resolver_serve() - the child's work over @fd, without any jail; returns when the peer has closed. For
- * resolver_fork() and tests.
+/* The child's own part, without any jail; for resolver_fork() and tests. resolver_serve() returns when the
+ * peer of @fd (borrowed) has closed, and frees it.
  */
-int resolver_serve(int fd) MUST_USE;
+struct resolver;
+struct resolver *resolver_new(int fd) MUST_USE;
+int resolver_serve(struct resolver *r) MUST_USE;
 #endif

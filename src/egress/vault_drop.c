@@ -18,6 +18,7 @@
 
 static void NORETURN be_resolver(int sock)
 {
+	struct resolver *resolver;
 	struct err e = {0};
 	int r;
 
@@ -27,7 +28,10 @@ static void NORETURN be_resolver(int sock)
 		_exit(1);
 	(void)prctl(PR_SET_NAME, "sbx-resolver");
 	/* Its own mount namespace: entering an empty root takes the root away. */
-	if (unshare(CLONE_NEWNS) < 0)
+	resolver = resolver_new(VAULT_DIR_FD);
+	if (!resolver)
+		r = err_sys(&e, -ENOMEM, "start");
+	else if (unshare(CLONE_NEWNS) < 0)
 		r = err_sys(&e, -errno, "leave the vault's mount namespace");
 	else
 		r = vault_jail(&resolver_table, NULL, &e);
@@ -35,7 +39,7 @@ static void NORETURN be_resolver(int sock)
 		log_err("resolver: %s", e.msg);
 		_exit(1);
 	}
-	r = resolver_serve(VAULT_DIR_FD);
+	r = resolver_serve(resolver);
 	_exit(r < 0);
 }
 
