@@ -1,5 +1,6 @@
 #include "daemon/diagnose.h"
 #include "daemon/child.h"
+#include "daemon/policy.h"
 #include "base/io.h"
 #include "jail/cgroup.h"
 #include "jail/landlock.h"
@@ -180,6 +181,26 @@ static void check_state(struct report *r, struct daemon *d)
 		say(r, "state", PASS, NULL, "'%s'", d->paths.state);
 }
 
+static void check_policy(struct report *r, struct daemon *d)
+{
+	struct daemon_policy_state *st = malloc(sizeof(*st));
+	struct err e = {0};
+
+	if (!st || daemon_policy_state(d, st, &e) < 0)
+		say(r, "policy", FAIL, NULL, "cannot be read: %s", e.msg);
+	else if (st->lost)
+		say(r, "policy", FAIL, "sbx policy init balanced",
+			"lost with a damaged database; everything is denied");
+	else if (st->org_fault[0])
+		say(r, "policy", FAIL, NULL,
+			"the organisation's file is invalid, everything is denied: %s",
+			st->org_fault);
+	else
+		say(r, "policy", PASS, NULL, "%s%s%s", st->preset,
+			st->governed ? ", governed by " : "", st->org_path);
+	free(st);
+}
+
 struct js *diagnose(struct daemon *d)
 {
 	struct report r = {.list = js_array()};
@@ -203,6 +224,7 @@ struct js *diagnose(struct daemon *d)
 	check_disk(&r, "disk space (cache)", d->paths.cache);
 	check_image(&r, d);
 	check_state(&r, d);
+	check_policy(&r, d);
 	r.bad |= js_set(o, "checks", TAKE(r.list));
 	return r.bad ? NULL : TAKE(o);
 }

@@ -70,6 +70,18 @@ static void run_good(void **state)
 	assert_int_equal(a.keys.seq[0], 1);
 	run_args_fini(&a);
 
+	assert_int_equal(
+		run_line("sbx create|shell|--deny|**|--allow=a.com,b.com|--deny-network|c.com",
+			true, &a, &e),
+		0);
+	assert_int_equal(a.n_rules, 3);
+	assert_string_equal(a.rules[0].decision, "deny");
+	assert_string_equal(a.rules[0].resource, "**");
+	assert_string_equal(a.rules[1].decision, "allow");
+	assert_string_equal(a.rules[1].resource, "a.com,b.com");
+	assert_string_equal(a.rules[2].decision, "deny");
+	run_args_fini(&a);
+
 	assert_int_equal(run_line("sbx run|--name|box", false, &a, &e), 0);
 	assert_null(a.agent);
 	run_args_fini(&a);
@@ -113,8 +125,8 @@ static void run_bad(void **state)
 		"sbx run|shell|-m|0", "sbx run|shell|-m|4x", "sbx run|shell|-m|999999999999g",
 		"sbx run|shell|--disk|", "sbx run|shell|--isolation|vm", "sbx run|shell|-e|",
 		"sbx run|shell|-e|=x", "sbx run|shell|--kit|", "sbx run|shell|--detach-keys|ctrl-",
-		"sbx run|shell|-t|", "sbx run|shell|--unknown", "sbx run|shell|-Z",
-		"sbx run|shell|--name", "sbx run|shell|--env-file|",
+		"sbx run|shell|-t|", "sbx run|shell|--allow|", "sbx run|shell|--unknown",
+		"sbx run|shell|-Z", "sbx run|shell|--name", "sbx run|shell|--env-file|",
 		"sbx "
 		"run|shell|--name|"
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
