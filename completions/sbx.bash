@@ -64,7 +64,7 @@ _sbx()
 		;;
 	policy)
 		if [ "$COMP_CWORD" -eq 2 ]; then
-			mapfile -t COMPREPLY < <(compgen -W "init allow deny ask rm ls inspect check log reset" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "init allow deny ask rm ls inspect check bypass log reset" -- "$cur")
 		elif [ "${COMP_WORDS[2]}" = init ]; then
 			mapfile -t COMPREPLY < <(compgen -W "open balanced locked-down" -- "$cur")
 		elif [[ ${COMP_WORDS[2]} == @(ls|log) ]]; then

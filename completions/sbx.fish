@@ -61,7 +61,7 @@ complete -c sbx -n '__sbx_verb stop' -s t -l time -x -d 'grace in seconds'
 complete -c sbx -n '__sbx_verb logs' -l console -d 'the kernel'
 complete -c sbx -n '__sbx_verb logs' -s n -l tail -x -d lines
 complete -c sbx -n '__sbx_verb image' -a 'ls build rm'
-complete -c sbx -n '__sbx_verb policy' -a 'init allow deny ask rm ls inspect check log reset'
+complete -c sbx -n '__sbx_verb policy' -a 'init allow deny ask rm ls inspect check bypass log reset'
 complete -c sbx -n '__sbx_verb policy' -l sandbox -x -d sandbox
 complete -c sbx -n '__sbx_verb policy' -l method -x -d methods
 complete -c sbx -n '__sbx_verb policy' -l path -x -d path

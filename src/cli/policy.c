@@ -277,6 +277,85 @@ static int policy_reset(int argc, char **argv)
 	return r < 0 ? report_err(&e, CLI_FAIL) : CLI_OK;
 }
 
+static bool among(char *const *words, size_t n, const char *word)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(words[i], word) == 0)
+			return true;
+	return false;
+}
+
+/* change_list() - the list of @policy with @words added, or without them */
+static int change_list(const struct js *policy, char *const *words, size_t n, bool without,
+	struct buf *out, struct err *e)
+{
+	const struct js *now = js_get(policy, "bypass");
+	int r = 0;
+
+	for (size_t i = 0; i < js_len(now) && r == 0; i++) {
+		const char *s = js_str(js_at(now, i));
+
+		if (s && !(without && among(words, n, s)))
+			r = buf_addf(out, "%s%s", out->len ? "," : "", s);
+	}
+	for (size_t i = 0; i < n && !without && r == 0; i++)
+		r = buf_addf(out, "%s%s", out->len ? "," : "", words[i]);
+	return r < 0 ? err_set(e, ERR_LIMIT, r, "the list is too long") : 0;
+}
+
+static int put_bypass(
+	struct api *api, const struct plain_args *a, struct js **policy, struct err *e)
+{
+	AUTO(buf) list = {0};
+	AUTO_JS body = js_object();
+	bool without = strcmp(a->words[0], "rm") == 0;
+	int r;
+
+	if ((!without && strcmp(a->words[0], "add") != 0) || a->n_words < 2)
+		return err_set(e, ERR_INVALID, -EINVAL, "policy bypass: add or rm, and names");
+	buf_init(&list, 4096);
+	r = change_list(*policy, a->words + 1, a->n_words - 1, without, &list, e);
+	if (r == 0 && js_set_str(body, "resources", buf_str(&list)))
+		r = err_sys(e, -ENOMEM, "write the request");
+	js_free(TAKE(*policy));
+	return r < 0 ? r : api_call(api, "PUT", "/v1/policy/bypass", body, API_CALL_MS, policy, e);
+}
+
+static int policy_bypass(int argc, char **argv)
+{
+	static const struct plain_form form = {.options = OPT_JSON,
+		.max_words = WORDS_MAX,
+		.words = "[add|rm RESOURCE...]",
+		.doc = "Hosts whose TLS is judged by name and passed on unopened, for clients that "
+		       "pin "
+		       "certificates. No credentials are put in there, and rules about requests "
+		       "refuse "
+		       "them. Without words: list them."};
+	AUTO(plain_args) a = {0};
+	AUTO(api) api = {0};
+	AUTO_JS policy = NULL;
+	const struct js *list;
+	char text[512];
+	struct err e = {0};
+	int r = verb_plain(argc, argv, &form, &a);
+
+	if (r)
+		return r;
+	r = api_open(&api, API_START, &e);
+	if (r == 0)
+		r = policy_get(&api, NULL, &policy, &e);
+	if (r == 0 && a.n_words > 0)
+		r = put_bypass(&api, &a, &policy, &e);
+	list = js_get(policy, "bypass");
+	if (r == 0 && (a.given & OPT_JSON))
+		r = box_print(list, &e);
+	if (r < 0)
+		return report_err(&e, CLI_FAIL);
+	for (size_t i = 0; i < js_len(list) && !(a.given & OPT_JSON); i++)
+		puts(escape_str(text, sizeof(text), js_str(js_at(list, i))));
+	return report_flush();
+}
+
 int verb_policy(int argc, char **argv)
 {
 	static const struct verb subs[] = {
@@ -289,6 +368,7 @@ int verb_policy(int argc, char **argv)
 		{"inspect", policy_inspect, "show one rule, or a group of them"},
 		{"check", policy_check, "say what would be decided, and why"},
 		{"log", policy_log, "show what was decided"},
+		{"bypass", policy_bypass, "hosts whose TLS is not inspected"},
 		{"reset", policy_reset, "remove every rule"},
 	};
 

@@ -35,6 +35,7 @@ static const struct route routes[] = {
 	{"GET", {"policy"}, 0, {"sandbox"}, api_policy},
 	{"DELETE", {"policy"}, 0, {0}, api_policy_reset},
 	{"PUT", {"policy", "preset"}, BODY, {0}, api_policy_preset},
+	{"PUT", {"policy", "bypass"}, BODY, {0}, api_policy_bypass},
 	{"POST", {"policy", "rules"}, BODY, {"sandbox"}, api_policy_add},
 	{"DELETE", {"policy", "rules", "{id}"}, 0, {0}, api_policy_remove},
 	{"POST", {"policy", "check"}, BODY, {0}, api_policy_check},

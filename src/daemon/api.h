@@ -44,6 +44,7 @@ int api_usage(struct api_call *a, struct err *e);
 int api_policy(struct api_call *a, struct err *e);
 int api_policy_reset(struct api_call *a, struct err *e);
 int api_policy_preset(struct api_call *a, struct err *e);
+int api_policy_bypass(struct api_call *a, struct err *e);
 int api_policy_add(struct api_call *a, struct err *e);
 int api_policy_remove(struct api_call *a, struct err *e);
 int api_policy_check(struct api_call *a, struct err *e);

@@ -129,6 +129,22 @@ int api_policy_preset(struct api_call *a, struct err *e)
 	return r < 0 ? r : show_policy(a, NULL, e);
 }
 
+int api_policy_bypass(struct api_call *a, struct err *e)
+{
+	struct js_reader rd;
+	const char *list;
+	int r;
+
+	js_read(&rd, a->body, "", e);
+	list = js_want_str(&rd, "resources", STORE_VALUE_MAX - 1);
+	r = js_done(&rd);
+	if (r == 0)
+		r = daemon_policy_bypass(a->d, list, e);
+	if (r == 0)
+		r = audit_admin(a->d->audit, "policy.bypass", "", list, e);
+	return r < 0 ? r : show_policy(a, NULL, e);
+}
+
 /* ---- rules ---- */
 
 struct finding {

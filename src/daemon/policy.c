@@ -15,6 +15,7 @@
 #define ORG_FILE_MAX   (256U << 10)
 #define SETTING_PRESET "policy.preset"
 #define SETTING_LOST   "policy.lost"
+#define SETTING_BYPASS "policy.bypass"
 
 struct org_file {
 	char path[PATH_MAX];
@@ -177,6 +178,7 @@ struct making {
 	struct policy *p;
 	const char *sandbox; /* id; NULL: none */
 	const char *name;
+	bool governed;
 	struct err *e;
 };
 
@@ -204,7 +206,8 @@ static int add_org(struct daemon_policy *dp, struct making *m)
 
 	(void)pthread_mutex_lock(&dp->lock);
 	o = dp->org.rules;
-	if (dp->org.there)
+	m->governed = dp->org.there;
+	if (m->governed)
 		policy_govern(m->p);
 	if (dp->org.fault[0])
 		r = deny_all(m, "org.invalid", "the organisation's file, which is invalid");
@@ -283,6 +286,22 @@ static int add_plan(struct making *m, const struct plan *plan)
 	return r;
 }
 
+/* add_bypass() - under an organisation's policy it is not the user who says what stays unopened */
+static int add_bypass(struct daemon *d, struct making *m)
+{
+	char list[STORE_VALUE_MAX], text[POLICY_PATTERN_MAX];
+	struct policy_pattern p;
+	const char *at = list;
+	int r;
+
+	if (m->governed)
+		return 0;
+	r = store_setting(d->store, SETTING_BYPASS, list, sizeof(list), m->e);
+	while (r >= 0 && (r = policy_pattern_next(&at, &p, m->e)) > 0)
+		r = policy_add_bypass(m->p, policy_pattern_text(&p, text), m->e);
+	return r;
+}
+
 static const struct policy_preset *preset_of(
 	struct daemon *d, bool *ret_chosen, int *ret_r, struct err *e)
 {
@@ -317,7 +336,7 @@ static int add_user(struct daemon *d, struct making *m)
 	r = policy_preset_add(preset, m->p, m->e);
 	if (r == 0 && strcmp(preset->name, "balanced") == 0)
 		r = add_clients(d->policy, m);
-	return r;
+	return r < 0 ? r : add_bypass(d, m);
 }
 
 int daemon_policy_for(struct daemon *d, const struct sandbox *s, struct policy **ret, struct err *e)
@@ -385,12 +404,55 @@ int daemon_policy_init(struct daemon *d, const char *name, struct err *e)
 	return r;
 }
 
+/* canonical_list() - checked as policy_add_bypass() does; one that is there twice is kept once */
+static int canonical_list(const char *resources, char *dst, size_t cap, struct err *e)
+{
+	AUTO_POLICY *scratch = policy_new();
+	char text[POLICY_PATTERN_MAX];
+	struct policy_pattern p;
+	size_t n = 0;
+	int r;
+
+	if (!scratch)
+		return err_sys(e, -ENOMEM, "read the list");
+	dst[0] = '\0';
+	while ((r = policy_pattern_next(&resources, &p, e)) > 0) {
+		bool twice = false;
+
+		r = policy_add_bypass(scratch, policy_pattern_text(&p, text), e);
+		if (r < 0)
+			return r;
+		for (size_t i = 0; i + 1 < policy_bypasses(scratch, 0); i++)
+			twice |= strcmp(policy_bypass_at(scratch, 0, i), text) == 0;
+		if (twice)
+			continue;
+		if (n + strlen(text) + 2 > cap)
+			return err_set(e, ERR_LIMIT, -E2BIG, "the list is too long");
+		n += (size_t)snprintf(dst + n, cap - n, "%s%s", n ? "," : "", text);
+	}
+	return r;
+}
+
+int daemon_policy_bypass(struct daemon *d, const char *resources, struct err *e)
+{
+	char list[STORE_VALUE_MAX];
+	int r = canonical_list(resources, list, sizeof(list), e);
+
+	if (r == 0)
+		r = store_set(d->store, SETTING_BYPASS, list[0] ? list : NULL, e);
+	if (r == 0)
+		daemon_policy_changed(d, NULL);
+	return r;
+}
+
 int daemon_policy_reset(struct daemon *d, struct err *e)
 {
 	int r = store_rules_clear(d->store, NULL, e);
 
 	if (r == 0)
 		r = store_set(d->store, SETTING_PRESET, NULL, e);
+	if (r == 0)
+		r = store_set(d->store, SETTING_BYPASS, NULL, e);
 	if (r == 0)
 		r = store_set(d->store, SETTING_LOST, NULL, e);
 	daemon_policy_changed(d, NULL);

@@ -46,6 +46,10 @@ struct daemon_policy_state {
 int daemon_policy_state(struct daemon *d, struct daemon_policy_state *ret, struct err *e) MUST_USE;
 /* daemon_policy_init() - choose a preset; the policy counts as known again. @name may be an alias. */
 int daemon_policy_init(struct daemon *d, const char *name, struct err *e) MUST_USE;
+/* daemon_policy_bypass() - the user's hosts whose TLS is not inspected, a comma list that replaces the
+ * former; "": none. Does not count beside an organisation's policy.
+ */
+int daemon_policy_bypass(struct daemon *d, const char *resources, struct err *e) MUST_USE;
 /* daemon_policy_reset() - no rules, no preset chosen: as in the beginning */
 int daemon_policy_reset(struct daemon *d, struct err *e) MUST_USE;
 #endif

@@ -159,6 +159,9 @@ def test_policy(rig, spec):
         call(rig, spec, "post", "/v1/policy/check", {"target": "[2001:db8::1]:80", "kind": kind})
     call(rig, spec, "delete", "/v1/policy/rules/{id}", None, 204, id=rules[0]["id"])
     call(rig, spec, "delete", "/v1/policy/rules/{id}", None, 404, id="balanced.ai.1")
+    assert call(rig, spec, "put", "/v1/policy/bypass", {"resources": "Pin.example.com,*.x.example.com:443,pin.example.com"})[
+        "bypass"] == ["pin.example.com", "*.x.example.com:443"]
+    call(rig, spec, "put", "/v1/policy/bypass", {"resources": "**"}, 400)
     assert call(rig, spec, "get", "/v1/approvals") == {"approvals": []}
     call(rig, spec, "post", "/v1/approvals/{id}", {"decision": "allow"}, 404, id=1)
     call(rig, spec, "delete", "/v1/policy", None, 204)

@@ -130,6 +130,21 @@ def test_many_at_once(rig):
     assert sorted(resources) == sorted([f"h{n}.example.com" for n in range(8)] + ["same.example.com"])
 
 
+def test_bypass(rig):
+    add(rig, "allow", "**.example.com")
+    assert rig.ok("policy", "bypass").out == b""
+    rig.ok("policy", "bypass", "add", "Pin.example.com", "*.p.example.com:443")
+    said = json.loads(rig.ok("policy", "check", "pin.example.com", "--json").out)
+    assert said["bypass"] and said["decision"] == "allow"
+    add(rig, "deny", "pin.example.com", "--method", "POST")
+    assert verdict(rig, "pin.example.com", "--kind", "tunnel")[1] == "not-inspectable"
+    rig.ok("policy", "bypass", "rm", "pin.example.com")
+    assert rig.ok("policy", "bypass").text == "*.p.example.com:443\n"
+    for bad in ("**", "10.0.0.0/8", "*.com", "https://x"):
+        assert rig.sbx("policy", "bypass", "add", bad).code == 1, bad
+    assert rig.sbx("policy", "bypass", "pin.example.com").code == 1
+
+
 def test_no_answer_waits(rig):
     assert rig.json("approve", "ls", "--json") == {"approvals": []}
     assert rig.sbx("approve", "1").code == 1
