@@ -346,7 +346,7 @@ void rig_verdict(struct rig *r, uint64_t id, bool allow)
 
 /* ---- the rig ---- */
 
-static void encode(struct rig *r, const struct rig_rule *rules, size_t n, const char *bypass)
+void rig_encode(const struct rig_rule *rules, size_t n, const char *bypass, struct buf *config)
 {
 	AUTO_POLICY *p = policy_new();
 	struct egress_config c = {.generation = 1,
@@ -356,7 +356,7 @@ static void encode(struct rig *r, const struct rig_rule *rules, size_t n, const 
 		.deny_hint = "sbx policy allow",
 		.extra_ca = "",
 		.authz_url = ""};
-	struct buf policy, config;
+	struct buf policy;
 	struct err e = {0};
 
 	assert_non_null(p);
@@ -379,14 +379,22 @@ static void encode(struct rig *r, const struct rig_rule *rules, size_t n, const 
 		assert_int_equal(policy_add_bypass(p, bypass, &e), 0);
 	assert_int_equal(policy_seal(p), 0);
 	buf_init(&policy, POLICY_BYTES_MAX);
-	buf_init(&config, EGRESS_CONFIG_MAX);
+	buf_init(config, EGRESS_CONFIG_MAX);
 	assert_int_equal(policy_encode(p, &policy), 0);
 	c.policy = (const uint8_t *)policy.data;
 	c.policy_len = policy.len;
-	assert_int_equal(egress_put_config(&config, &c), 0);
+	assert_int_equal(egress_put_config(config, &c), 0);
+	buf_fini(&policy);
+}
+
+static void encode(struct rig *r, const struct rig_rule *rules, size_t n, const char *bypass)
+{
+	struct buf config;
+	struct err e = {0};
+
+	rig_encode(rules, n, bypass, &config);
 	if (front_configure(&r->f, config.data, config.len, &e) < 0)
 		fail_msg("%s", e.msg);
-	buf_fini(&policy);
 	buf_fini(&config);
 }
 
@@ -504,6 +512,15 @@ void rig_run(struct rig *r, int ms)
 	int64_t until = clock_ms() + ms;
 	unsigned idle = 0;
 
+	while (r->remote && idle < 30 && clock_ms() < until) {
+		bool moved = vault_step(r);
+
+		moved |= daemon_step(r);
+		idle = moved ? 0 : idle + 1;
+		usleep(1000); /* the other process has its turn */
+	}
+	if (r->remote)
+		return;
 	/* Quiet three times in a row: nothing is on its way between the two. */
 	while (idle < 3 && clock_ms() < until) {
 		unsigned streams = r->f.n_streams;

@@ -29,6 +29,7 @@ struct rig {
 	size_t asked_len;
 	unsigned n_asked;
 	bool stopped; /* the vault reads nothing */
+	bool remote; /* the front is another process; f is not used */
 	uint64_t last_question;
 	unsigned n_questions, n_records;
 	char records[RIG_TEXT]; /* one line for each record that reached the daemon */
@@ -47,6 +48,8 @@ struct rig_rule {
 /* rig_new() - with a policy of @n rules (ids "r0", "r1", …) and a daemon that is connected */
 struct rig *rig_new(const struct rig_rule *rules, size_t n);
 void rig_free(struct rig *r);
+/* rig_encode() - the bytes of a configuration; @config is to be _fini()d */
+void rig_encode(const struct rig_rule *rules, size_t n, const char *bypass, struct buf *config);
 /* rig_policy() - another configuration; the front judges what is open again */
 void rig_policy(struct rig *r, const struct rig_rule *rules, size_t n);
 void rig_bypass(struct rig *r, const struct rig_rule *rules, size_t n, const char *bypass);
