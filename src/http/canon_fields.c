@@ -75,6 +75,28 @@ static bool drop(struct http_canon *c, const char *name)
 	return false;
 }
 
+/* looks_alike() - a name that many a server takes for one that decides who asks or how long it is */
+static bool looks_alike(const char *name)
+{
+	char other[64];
+	size_t n = strlen(name);
+
+	if (!strchr(name, '_') || n >= sizeof(other))
+		return false;
+	for (size_t i = 0; i <= n; i++)
+		other[i] = name[i] == '_' ? '-' : name[i];
+	return http_known(other) || http_hop_field(other);
+}
+
+static bool judge_names(struct http_canon *c, const struct egress_fields *f)
+{
+	for (uint16_t i = 0; i < f->n; i++)
+		if (looks_alike(f->v[i].name))
+			return canon_refuse(c, 400, "malformed",
+				"a header field that can be taken for another");
+	return true;
+}
+
 /* judge_once() - fields that must not be there twice, by the same list as for HTTP/1 */
 static bool judge_once(struct http_canon *c, const struct egress_fields *f)
 {
@@ -208,12 +230,12 @@ bool canon_fields_h1(struct http_canon *c, const struct http_head *h)
 	}
 	if (has_override(c->q.query))
 		c->overrides = true;
-	return judge_once(c, &c->q.fields) && join_cookies(c);
+	return judge_names(c, &c->q.fields) && judge_once(c, &c->q.fields) && join_cookies(c);
 }
 
 bool canon_fields_h2(struct http_canon *c, const struct h2_head *h)
 {
-	if (!judge_once(c, h->fields))
+	if (!judge_names(c, h->fields) || !judge_once(c, h->fields))
 		return false;
 	for (uint16_t i = 0; i < h->fields->n; i++) {
 		const struct egress_field *f = &h->fields->v[i];

@@ -75,6 +75,14 @@ static bool connection_has(const struct http_head *h, const char *token)
 	return false;
 }
 
+bool http_known(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (strcasecmp(known[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 bool http_once(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)

@@ -87,6 +87,8 @@ enum http_event http_judge(struct http_parser *p);
 bool http_trailer_ok(const char *name);
 /* http_once() - must a field of that name not stand twice in a request? */
 bool http_once(const char *name);
+/* http_known() - has that field a meaning here? */
+bool http_known(const char *name);
 /* http_length() - the value of Content-Length; false when it is not a plain number */
 bool http_length(const char *s, uint64_t *ret) MUST_USE;
 /* http_host_ok() - host[:port]; with @need_port a port must be there */
