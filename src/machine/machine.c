@@ -293,7 +293,6 @@ int machine_load(struct machine *m, struct err *e)
 	if (m->plan.engine != MACHINE_EMULATED)
 		return err_set(e, ERR_UNAVAILABLE, -ENOSYS, "this build has no such engine");
 	m->ops = &engine_emulated;
-	share_detach(&m->plan, &m->report);
 	r = devices_open(&m->devices, m->loop, &m->plan, &on_devices, &vsock, &fs, e);
 	if (r == 0)
 		r = load_console(m, &serial, e);

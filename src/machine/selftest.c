@@ -1,6 +1,6 @@
 #include "machine/selftest.h"
-#include "jail/detach.h"
 #include "base/err.h"
+#include "jail/root.h"
 #include "jail/libs.h"
 #include "machine/drop.h"
 #include "machine/emulated.h"
@@ -62,12 +62,12 @@ static void NORETURN attempt(long which, int out, int park)
 	_exit(0);
 }
 
-/* make_share() - a directory as share_detach() makes it; or -errno */
+/* make_share() - a directory as hold_exports() makes it; or -errno */
 static int make_share(void)
 {
 	AUTO_FD dir = open("/usr/bin", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	return dir < 0 ? -errno : jail_detach(dir, false);
+	return dir < 0 ? -errno : jail_hold(dir, false);
 }
 
 /* start_in_machine() - a process that closes the machine's jail around itself, then tries */

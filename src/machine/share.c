@@ -1,6 +1,4 @@
 #include "machine/share.h"
-#include "jail/detach.h"
-#include "jail/landlock.h"
 #include "machine/touched.h"
 #include "virtio/vhost_user.h"
 #include <errno.h>
@@ -219,36 +217,6 @@ static int build(struct share *s, const struct machine_plan *p, int *ret_fd)
 		return -errno;
 	*ret_fd = TAKE_FD(theirs);
 	return 0;
-}
-
-void share_detach(struct machine_plan *p, struct jail_report *report)
-{
-	size_t done = 0;
-	int r = 0;
-
-	if (p->n_exports == 0)
-		return;
-	if (jail_landlock_abi() > 0) {
-		jail_report_add(report, "machine", "shares", true, "kept in by Landlock");
-		return;
-	}
-	for (size_t i = 0; i < p->n_exports; i++) {
-		int fd = jail_detach(p->exports[i].fd, p->exports[i].read_only);
-
-		if (fd < 0) {
-			r = fd;
-			continue;
-		}
-		close(p->exports[i].fd);
-		p->exports[i].fd = fd;
-		done++;
-	}
-	if (r == 0)
-		jail_report_add(report, "machine", "shares", true,
-			"%zu mounts of their own; what is mounted in them later is not seen", done);
-	else
-		jail_report_add(report, "machine", "shares", false,
-			"%zu of %zu are mounts of their own: %s", done, p->n_exports, strerror(-r));
 }
 
 int share_open(const struct machine_plan *p, struct loop *main_loop, share_broken_fn broken,

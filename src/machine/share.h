@@ -8,7 +8,6 @@
 #define MACHINE_SHARE_H
 #include "base/err.h"
 #include "base/loop.h"
-#include "jail/report.h"
 #include "machine/plan.h"
 #include "virtio/fs.h"
 
@@ -19,11 +18,6 @@ struct share;
  */
 typedef void (*share_broken_fn)(void *ctx, unsigned queue, const char *why);
 
-/* share_detach() - where the kernel has no Landlock to keep us beneath the shares: replace the
- * plan's exports by mounts whose ".." leads nowhere. What is in force goes to @report; a kernel
- * that refuses leaves the export as it is. Before share_open(); the descriptors stay the plan's.
- */
-void share_detach(struct machine_plan *p, struct jail_report *report);
 /* share_open() - *ret_fd: the engine's end (owned by the caller) */
 int share_open(const struct machine_plan *p, struct loop *main_loop, share_broken_fn broken,
 	void *ctx, struct share **ret_share, int *ret_fd, struct err *e) MUST_USE;
