@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #define ORG_FILE_MAX   (256U << 10)
+#define TELLERS	       15
 #define SETTING_PRESET "policy.preset"
 #define SETTING_LOST   "policy.lost"
 #define SETTING_BYPASS "policy.bypass"
@@ -93,23 +94,6 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	       memcmp(&a->st_ctim, &b->st_ctim, sizeof(a->st_ctim)) == 0;
 }
 
-void daemon_policy_check_org(struct daemon *d)
-{
-	struct daemon_policy *dp = d->policy;
-	struct stat st = {0};
-	bool changed = false, there;
-
-	(void)pthread_mutex_lock(&dp->lock);
-	there = stat(dp->org.path, &st) == 0;
-	if (there != dp->org.there || (there && !same_file(&st, &dp->org.st))) {
-		load_org(&dp->org);
-		changed = true;
-	}
-	(void)pthread_mutex_unlock(&dp->lock);
-	if (changed)
-		daemon_policy_changed(d, NULL);
-}
-
 /* ---- beginning, changes ---- */
 
 int daemon_policy_open(struct daemon *d, struct err *e)
@@ -151,6 +135,44 @@ static void tell(struct daemon *d, struct sandbox *s)
 		d->policy->hook(s);
 }
 
+/* Many are told at a time: one whose front does not answer must not hold up the others. */
+struct telling {
+	struct daemon *d;
+	struct sandbox **all;
+	size_t n;
+	atomic_size_t next;
+};
+
+static void *tell_some(void *arg)
+{
+	struct telling *t = arg;
+	size_t i;
+
+	while ((i = atomic_fetch_add(&t->next, 1)) < t->n) {
+		tell(t->d, t->all[i]);
+		sandbox_put(t->all[i]);
+	}
+	return NULL;
+}
+
+static void tell_all(struct daemon *d, struct sandbox **all, size_t n)
+{
+	struct telling t = {.d = d, .all = all, .n = n};
+	pthread_t helpers[TELLERS];
+	size_t started = 0;
+	pthread_attr_t attr;
+
+	(void)pthread_attr_init(&attr);
+	(void)pthread_attr_setstacksize(&attr, DAEMON_STACK);
+	while (started < TELLERS && started + 1 < n &&
+		pthread_create(&helpers[started], &attr, tell_some, &t) == 0)
+		started++;
+	(void)pthread_attr_destroy(&attr);
+	(void)tell_some(&t);
+	while (started > 0)
+		(void)pthread_join(helpers[--started], NULL);
+}
+
 void daemon_policy_changed(struct daemon *d, struct sandbox *s)
 {
 	struct sandbox **all;
@@ -165,11 +187,32 @@ void daemon_policy_changed(struct daemon *d, struct sandbox *s)
 		log_err("no memory to tell the sandboxes of a changed policy");
 		return;
 	}
-	for (size_t i = 0; i < n; i++) {
-		tell(d, all[i]);
-		sandbox_put(all[i]);
-	}
+	tell_all(d, all, n);
 	free(all);
+}
+
+static void *all_changed(void *arg)
+{
+	daemon_policy_changed(arg, NULL);
+	return NULL;
+}
+
+void daemon_policy_check_org(struct daemon *d)
+{
+	struct daemon_policy *dp = d->policy;
+	struct stat st = {0};
+	bool changed = false, there;
+
+	(void)pthread_mutex_lock(&dp->lock);
+	there = stat(dp->org.path, &st) == 0;
+	if (there != dp->org.there || (there && !same_file(&st, &dp->org.st))) {
+		load_org(&dp->org);
+		changed = true;
+	}
+	(void)pthread_mutex_unlock(&dp->lock);
+	/* The caller may be who accepts connections: it must not wait for a sandbox. */
+	if (changed && thread_start(all_changed, d) < 0)
+		log_err("no thread to tell the sandboxes of a changed policy");
 }
 
 /* ---- putting together ---- */

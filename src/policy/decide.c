@@ -13,7 +13,7 @@ struct target {
 	enum policy_address_class class; /* PUBLIC too when there is no address */
 	bool local; /* the host's loopback */
 	bool special; /* only rules that name the address can allow it */
-	unsigned method;
+	unsigned method, any_case; /* bit of the method as sent, and as servers may read it */
 };
 
 /* What the rules of a layer say: lowest index of each sort, NO_ENTRY when there is none. */
@@ -49,12 +49,13 @@ static bool grpc_matches(const char *pattern, const char *path)
 }
 
 /* kind_matches() - is the rule about this kind of request and its method? A denial is read widely:
- * one of GET also stops the GET of a WebSocket, one of a gRPC method any POST to its path.
+ * one of GET also stops "get" and the GET of a WebSocket, one of a gRPC method any POST to its path.
  */
 static bool kind_matches(const struct policy_rule *rule, const struct target *t)
 {
 	const bool wide = rule->decision != POLICY_ALLOW;
-	const bool method = rule->methods == 0 || (rule->methods & t->method);
+	const bool method =
+		rule->methods == 0 || (rule->methods & (wide ? t->any_case : t->method));
 
 	switch (t->r->kind) {
 	case POLICY_WEBSOCKET:
@@ -63,7 +64,7 @@ static bool kind_matches(const struct policy_rule *rule, const struct target *t)
 		return rule->grpc || (!rule->websocket && method);
 	case POLICY_HTTP:
 		if (rule->grpc)
-			return wide && t->method == POLICY_POST;
+			return wide && t->any_case == POLICY_POST;
 		return !rule->websocket && method;
 	case POLICY_DNS:
 	case POLICY_TCP:
@@ -293,6 +294,19 @@ static void judge(const struct policy_layer *l, const struct target *t, struct p
 	v->inspect = flow && v->decision != POLICY_DENY && (y.narrowed || http);
 }
 
+/* any_case() - the bit of a method that somebody may take for it: "get" is none, but servers are kind */
+static unsigned any_case(const char *method)
+{
+	char upper[16];
+	size_t n = 0;
+
+	for (; method[n] && n + 1 < sizeof(upper); n++)
+		upper[n] =
+			method[n] >= 'a' && method[n] <= 'z' ? (char)(method[n] - 32) : method[n];
+	upper[n] = '\0';
+	return method[n] ? 0 : policy_method_bit(upper);
+}
+
 /* sort_out() - the target of a request; false when it contradicts itself */
 static bool sort_out(const struct policy_request *r, struct target *t)
 {
@@ -306,10 +320,11 @@ static bool sort_out(const struct policy_request *r, struct target *t)
 		return false;
 	if (r->kind == POLICY_HTTP && (!r->method || !r->method[0]))
 		return false;
-	if (r->kind == POLICY_HTTP)
+	if (r->kind == POLICY_HTTP) {
 		t->method = policy_method_bit(r->method);
-	else
-		t->method = r->kind == POLICY_GRPC ? POLICY_POST : POLICY_GET;
+		t->any_case = t->method ? t->method : any_case(r->method);
+	} else
+		t->any_case = t->method = r->kind == POLICY_GRPC ? POLICY_POST : POLICY_GET;
 	if (r->address.family &&
 		!policy_address_from(r->address.family, r->address.byte, &t->address))
 		return false;

@@ -7,6 +7,7 @@
 #include "policy/path.h"
 #include "policy/pattern.h"
 #include <assert.h>
+#include <ctype.h>
 #include <fnmatch.h>
 #include <string.h>
 
@@ -89,10 +90,15 @@ static int speaks_of(const struct policy_rule *u, const struct policy_request *r
 	unsigned m = ws			      ? POLICY_GET
 		     : r->kind == POLICY_GRPC ? POLICY_POST
 					      : policy_method_bit(r->method);
-	char call[300] = "/";
+	char call[300] = "/", upper[16] = "";
 
 	if (r->kind == POLICY_TCP || r->kind == POLICY_TUNNEL)
 		return NO;
+	if (deny && r->kind == POLICY_HTTP) { /* a denial does not mind the case */
+		for (size_t i = 0; r->method[i] && i < 15; i++)
+			upper[i] = (char)toupper((unsigned char)r->method[i]);
+		m = policy_method_bit(upper);
+	}
 	if (u->websocket && !ws)
 		return NO;
 	if (!u->websocket && ws && !deny)

@@ -269,6 +269,8 @@ static void test_host_allow_with_http_deny(void **state)
 	(void)state;
 	IS(http(p, "x.com:443", "GET", "/"), ALLOW, RULE, "r0");
 	IS(http(p, "x.com:443", "POST", "/"), DENY, RULE, "r2");
+	IS(http(p, "x.com:443", "post", "/"), DENY, RULE, "r2");
+	IS(http(p, "x.com:443", "POSTPOSTPOSTPOSTPOST", "/"), ALLOW, RULE, "r0");
 	IS(http(p, "x.com:443", "GET", "/a//b"), ALLOW, RULE, "r0"); /* no rule looks at paths */
 	IS(http(p, "x.com:80", "POST", "/"), ALLOW, RULE, "r0");
 	IS(ask(p, POLICY_TUNNEL, "x.com:443", NULL, NULL), DENY, UNSEEN, "r0");
