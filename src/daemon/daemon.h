@@ -7,6 +7,7 @@
 #ifndef DAEMON_DAEMON_H
 #define DAEMON_DAEMON_H
 #include "base/paths.h"
+#include "daemon/egress.h"
 #include "daemon/plan.h"
 #include "store/audit.h"
 #include "store/secret_file.h"
@@ -54,6 +55,8 @@ struct daemon {
 	struct watch *watch;
 	struct daemon_policy *policy;
 	struct approvals *approvals;
+	struct egress_watch *egress_watch;
+	struct egress_hooks hooks; /* whom front and vault talk to, by way of us */
 };
 
 /* setup.c */

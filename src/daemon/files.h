@@ -11,6 +11,8 @@
 #define FILE_SETUP_TAR	 "kit-setup.tar"
 #define FILE_CONSOLE	 "console.log"
 #define FILE_MACHINE_LOG "machine.log"
+#define FILE_FRONT_LOG	 "front.log"
+#define FILE_VAULT_LOG	 "vault.log"
 #define FILE_LOCK	 "machine.lock" /* flock'ed as long as machine or engine lives */
 
 #define CONSOLE_MAX	(1U << 20)

@@ -47,10 +47,9 @@ static struct link_question *free_question(struct sandbox *s)
 	return NULL;
 }
 
-int box_ask(struct sandbox *s, enum link_op op, uint64_t n0, int64_t deadline,
+static int ask(struct sandbox *s, struct link_msg m, int fd, int64_t deadline,
 	struct link_msg *ret_reply, struct err *e)
 {
-	struct link_msg m = {.op = op, .n = {n0}};
 	struct link_question *q;
 	int r = 0;
 
@@ -64,7 +63,7 @@ int box_ask(struct sandbox *s, enum link_op op, uint64_t n0, int64_t deadline,
 			s->next_seq = 1;
 		m.seq = s->next_seq;
 		*q = (struct link_question){.seq = m.seq};
-		r = send_locked(s, &m, -1, e);
+		r = send_locked(s, &m, fd, e);
 		while (r == 0 && !q->answered) {
 			if (s->link_fd < 0)
 				r = err_set(e, ERR_CONFLICT, -ENOTCONN, "sandbox '%s' has ended",
@@ -87,6 +86,19 @@ int box_ask(struct sandbox *s, enum link_op op, uint64_t n0, int64_t deadline,
 			s->name,
 			ret_reply->text[0] ? ret_reply->text : strerror(-ret_reply->result));
 	return r;
+}
+
+int box_ask(struct sandbox *s, enum link_op op, uint64_t n0, int64_t deadline,
+	struct link_msg *ret_reply, struct err *e)
+{
+	return ask(s, (struct link_msg){.op = op, .n = {n0}}, -1, deadline, ret_reply, e);
+}
+
+int box_give(struct sandbox *s, enum link_op op, int fd, int64_t deadline, struct err *e)
+{
+	struct link_msg reply;
+
+	return ask(s, (struct link_msg){.op = op}, fd, deadline, &reply, e);
 }
 
 void box_kill(struct sandbox *s)

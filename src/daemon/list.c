@@ -19,6 +19,7 @@ struct sandbox *sandbox_new(struct daemon *d, struct plan *plan, const struct st
 	s->refs = 1;
 	s->status = status_from_name(row->status);
 	s->link_fd = s->pidfd = s->boot_fd = s->log_fd = -1;
+	egress_init(s);
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -33,6 +34,7 @@ static void box_free(struct sandbox *s)
 	own_close_fd(&s->pidfd);
 	own_close_fd(&s->boot_fd);
 	own_close_fd(&s->log_fd);
+	egress_fini(s);
 	(void)pthread_mutex_destroy(&s->lock);
 	(void)pthread_cond_destroy(&s->changed);
 	plan_free(s->plan);

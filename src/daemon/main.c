@@ -93,6 +93,8 @@ static int start(struct daemon *d, bool foreground, struct err *e)
 	if (r == 0)
 		r = watch_new(d, &d->watch, e);
 	if (r == 0)
+		r = egress_watch_new(&d->egress_watch, e);
+	if (r == 0)
 		r = recover(d, e);
 	if (r == 0)
 		r = daemon_listen(d, e);

@@ -149,6 +149,8 @@ static int one_directory(struct daemon *d, const char *id, struct err *e)
 	dir = openat(d->boxes_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (dir >= 0 && rebuild(d, id, dir) != -ENOENT)
 		return 0;
+	if (dir >= 0)
+		egress_sweep(dir);
 	r = sandbox_sweep(d, id);
 	log_warn("recovery: the remains of sandbox %s %s", id,
 		r < 0 ? "could not be removed" : "are removed");
@@ -238,6 +240,8 @@ static void had_machine(struct sandbox *s)
 		watch_end(s, broken);
 	else if (s->status == STATUS_STOPPING)
 		watch_end(s, NULL);
+	else
+		egress_adopt(s);
 }
 
 /* leftover() - the row says that nothing runs, the kernel says that something does */
@@ -274,6 +278,7 @@ static void one_box(struct sandbox *s)
 		log_info("recovery: sandbox '%s' was %s: removed", s->name, status_name(s->status));
 		if (lock_held(s))
 			leftover(s);
+		egress_stop(s);
 		if (s->status == STATUS_CREATING)
 			s->status = STATUS_REMOVING;
 		if (sandbox_remove(s, false, &e) < 0)
@@ -283,6 +288,7 @@ static void one_box(struct sandbox *s)
 	case STATUS_CRASHED:
 		if (lock_held(s))
 			leftover(s);
+		egress_stop(s);
 		return;
 	case STATUS_STARTING:
 	case STATUS_RUNNING:

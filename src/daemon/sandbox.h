@@ -8,6 +8,7 @@
 #ifndef DAEMON_SANDBOX_H
 #define DAEMON_SANDBOX_H
 #include "daemon/daemon.h"
+#include "daemon/egress.h"
 #include "daemon/status.h"
 #include "link/link.h"
 
@@ -55,6 +56,7 @@ struct sandbox {
 	bool asked_to_end; /* the end that comes is no crash */
 	bool abort_start; /* whoever starts it shall give up */
 	char end_reason[256]; /* what to write down at its end instead of what it says itself */
+	struct egress egress; /* front and vault */
 	int log_fd; /* memfd with the machine's stderr; -1 */
 };
 

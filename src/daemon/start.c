@@ -403,8 +403,12 @@ static int boot(struct starting *st, struct err *e)
 static int run(struct starting *st, struct err *e)
 {
 	struct sandbox *s = st->s;
-	int r = spawn(st, e);
+	int r;
 
+	say(st, "opening the way out");
+	r = egress_start(s, st->dir, e); /* before anything inside can want it */
+	if (r == 0)
+		r = spawn(st, e);
 	if (r == 0)
 		r = connect_link(st, e);
 	if (r < 0)
@@ -412,6 +416,8 @@ static int run(struct starting *st, struct err *e)
 	say(st, "booting");
 	st->booting = true;
 	r = boot(st, e);
+	if (r == 0)
+		r = egress_connect(s, st->deadline, e);
 	if (r == 0)
 		r = provision(st, e);
 	if (r == 0)
@@ -435,8 +441,10 @@ static int fail(struct starting *st, int r, struct err *e)
 	if (spawned) {
 		watch_end(s, reason);
 		(void)!watch_settled(s, clock_ms() + WATCH_GIVE_UP_MS + 2000);
-	} else if (sandbox_status(s) == STATUS_STARTING)
+	} else if (sandbox_status(s) == STATUS_STARTING) {
+		egress_stop(s);
 		sandbox_settle(s, STATUS_STOPPED, reason);
+	}
 	if (tail[0] && spawned && !e->hint[0])
 		err_hint(e, "sbx logs --console %s; its last words: %.150s", s->name,
 			strlen(tail) > 150 ? tail + strlen(tail) - 150 : tail);

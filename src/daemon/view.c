@@ -36,7 +36,8 @@ static bool view_workspaces(struct js *o, const struct plan *p)
 }
 
 /* view_notes() - of the plan, what the last start could not put in force, what is broken now */
-static bool view_notes(struct js *o, const struct plan *p, const char *note, const char *trouble)
+static bool view_notes(struct js *o, const struct plan *p, const char *note, const char *trouble,
+	const char *egress)
 {
 	AUTO_JS list = js_array();
 	bool bad = false;
@@ -47,6 +48,8 @@ static bool view_notes(struct js *o, const struct plan *p, const char *note, con
 		bad |= js_add_str(list, note);
 	if (trouble[0])
 		bad |= js_add_str(list, trouble);
+	if (egress[0])
+		bad |= js_add_str(list, egress);
 	return bad | js_set(o, "notes", TAKE(list));
 }
 
@@ -55,7 +58,7 @@ struct js *sandbox_view(struct sandbox *s, bool with_plan)
 	const struct plan *p = s->plan;
 	AUTO_JS o = js_object();
 	struct store_sandbox row;
-	char trouble[LINK_TEXT] = "";
+	char trouble[LINK_TEXT] = "", egress[sizeof(s->egress.trouble)];
 	enum status status;
 	bool bad = false, silent;
 
@@ -63,6 +66,7 @@ struct js *sandbox_view(struct sandbox *s, bool with_plan)
 	row = s->row;
 	status = s->status;
 	silent = s->silent && (status == STATUS_RUNNING || status == STATUS_PAUSED);
+	memcpy(egress, s->egress.trouble, sizeof(egress));
 	if (with_plan)
 		memcpy(trouble, s->trouble, sizeof(trouble));
 	(void)pthread_mutex_unlock(&s->lock);
@@ -88,11 +92,12 @@ struct js *sandbox_view(struct sandbox *s, bool with_plan)
 	bad |= js_set_str(o, "cwd", p->cwd);
 	bad |= js_set_str(o, "user", p->user);
 	bad |= js_set(o, "ports", js_array());
-	bad |= view_notes(o, p, row.note, trouble);
+	bad |= view_notes(o, p, row.note, trouble, egress);
 	if (with_plan) {
 		AUTO_FD dir = sandbox_dir(s, NULL);
 
 		bad |= js_set_copy(o, "plan", p->json);
+		bad |= js_set(o, "network", egress_view(s));
 		bad |= view_touched(o, p, dir);
 	}
 	return bad ? NULL : TAKE(o);

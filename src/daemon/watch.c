@@ -235,6 +235,7 @@ static void settle(struct sandbox *s, bool lock_free)
 	own_close_fd(&s->pidfd);
 	own_close_fd(&s->boot_fd);
 	(void)pthread_mutex_unlock(&s->lock);
+	egress_stop(s);
 	machine_forget(s->id);
 	if (status_has_machine(sandbox_status(s)))
 		sandbox_settle(

@@ -33,6 +33,8 @@ int box_open_stream(struct sandbox *s, uint32_t port, struct err *e) MUST_USE;
 /* box_ask() - a question that is answered by REPLY; its negative result is returned as an error */
 int box_ask(struct sandbox *s, enum link_op op, uint64_t n0, int64_t deadline,
 	struct link_msg *ret_reply, struct err *e) MUST_USE;
+/* box_give() - the same with a descriptor (borrowed) */
+int box_give(struct sandbox *s, enum link_op op, int fd, int64_t deadline, struct err *e) MUST_USE;
 /* box_kill() - LINK_KILL, or SIGKILL when the link does not take it */
 void box_kill(struct sandbox *s);
 #endif

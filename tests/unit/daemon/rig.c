@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "jail/cgroup.h"
 #include "link/link.h"
+#include "proto/egress.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -123,6 +124,8 @@ struct rig *rig_new(void)
 	make_image(r);
 	make_kit(r);
 	if (!copy_program(r, built("daemon/fake_machine"), "libexec/sbx-machine") ||
+		!copy_program(r, built("daemon/fake_egress"), "libexec/sbx-front") ||
+		!copy_program(r, built("daemon/fake_egress"), "libexec/sbx-vault") ||
 		!copy_program(r, "/bin/true", "libexec/sbx-guest") ||
 		access(built("../../src/sbxd"), X_OK) < 0) {
 		(void)rig_free(r);
@@ -170,6 +173,17 @@ static bool log_is_clean(const struct rig *r)
 	return clean;
 }
 
+static void end_listener(int dir, const char *name)
+{
+	AUTO_FD link = link_connect(dir, name);
+	struct ucred c = {0};
+	socklen_t len = sizeof(c);
+
+	if (link >= 0 && getsockopt(link, SOL_SOCKET, SO_PEERCRED, &c, &len) == 0 && c.pid > 1 &&
+		c.pid != getpid())
+		(void)kill(c.pid, SIGKILL);
+}
+
 int rig_free(struct rig *r)
 {
 	bool clean;
@@ -179,7 +193,7 @@ int rig_free(struct rig *r)
 	js_free(last);
 	last = NULL;
 	rig_kill(r);
-	/* Machines outlive their daemon: end those that are left, by their links. */
+	/* Machines, fronts and vaults outlive their daemon: end those that are left. */
 	{
 		DIR *d = opendir(rig_path(r, "state/sandboxes"));
 		struct dirent *de;
@@ -187,13 +201,11 @@ int rig_free(struct rig *r)
 		while (d && (de = readdir(d))) {
 			AUTO_FD dir =
 				openat(dirfd(d), de->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-			AUTO_FD link = dir < 0 ? -1 : link_connect(dir, LINK_SOCKET);
-			struct ucred c = {0};
-			socklen_t len = sizeof(c);
+			static const char *const sockets[] = {
+				LINK_SOCKET, EGRESS_FRONT_SOCKET, EGRESS_VAULT_SOCKET};
 
-			if (link >= 0 && getsockopt(link, SOL_SOCKET, SO_PEERCRED, &c, &len) == 0 &&
-				c.pid > 1 && c.pid != getpid())
-				(void)kill(c.pid, SIGKILL);
+			for (size_t i = 0; dir >= 0 && i < ARRAY_LEN(sockets); i++)
+				end_listener(dir, sockets[i]);
 			if (de->d_name[0] != '.')
 				forget_cgroup(de->d_name);
 		}

@@ -1,0 +1,240 @@
+/* What front and vault enforce: the configuration, made of policy, host and credentials, and what may
+ * change while they run.
+ */
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "daemon/egress.h"
+#include "daemon/sandbox.h"
+#include "policy/policy.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define RESOLV_CONF "/etc/resolv.conf"
+#define HOSTS	    "/etc/hosts"
+#define DENY_HINT   "sbx policy allow"
+
+/* One at a time: what is sent last is what is in force, in both. */
+void egress_push_begin(struct sandbox *s)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	while (s->egress.pushing)
+		(void)pthread_cond_wait(&s->changed, &s->lock);
+	s->egress.pushing = true;
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+void egress_push_end(struct sandbox *s)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	s->egress.pushing = false;
+	(void)pthread_cond_broadcast(&s->changed);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+/* nothing_allowed() - a policy without rules */
+static int nothing_allowed(struct buf *out, struct err *e)
+{
+	AUTO_POLICY *p = policy_new();
+	int r = p ? policy_seal(p) : -ENOMEM;
+
+	if (r == 0)
+		r = policy_encode(p, out);
+	return r < 0 ? err_sys(e, r, "make the policy") : 0;
+}
+
+static int seal(const struct buf *b, struct err *e)
+{
+	AUTO_FD fd = memfd_create("sbx-egress", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int r = fd < 0 ? -errno : io_write_full(fd, b->data, b->len, IO_FOREVER);
+
+	if (r == 0 &&
+		(lseek(fd, 0, SEEK_SET) < 0 ||
+			fcntl(fd, F_ADD_SEALS,
+				F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0))
+		r = -errno;
+	return r < 0 ? err_sys(e, r, "write the configuration of the way out") : TAKE_FD(fd);
+}
+
+static int send_config(struct egress_end *x, const struct egress_config *c, struct err *e)
+{
+	struct egress_msg m = {.op = EGRESS_OP_CONFIG};
+	struct egress_config part = *c;
+	AUTO(buf) out = {0};
+	AUTO_FD fd = -1;
+	int r;
+
+	if (x->who == EGRESS_FRONT) { /* it holds no credentials and dials nothing */
+		part.n_servers = part.n_hosts = part.n_credentials = part.n_oauth = 0;
+		part.n_proxies = part.n_redirects = 0;
+		part.extra_ca = part.authz_url = "";
+	}
+	buf_init(&out, EGRESS_CONFIG_MAX);
+	r = egress_put_config(&out, &part);
+	if (r < 0)
+		return err_sys(e, r, "make the configuration of %s", egress_name(x->who));
+	fd = seal(&out, e);
+	return fd < 0 ? fd : egress_call(x, &m, fd, NULL, e);
+}
+
+static uint64_t next_generation(struct sandbox *s)
+{
+	uint64_t now = (uint64_t)clock_real_ms();
+
+	(void)pthread_mutex_lock(&s->lock);
+	/* By the clock, so that it grows across daemons, too. */
+	s->egress.generation = now > s->egress.generation ? now : s->egress.generation + 1;
+	now = s->egress.generation;
+	(void)pthread_mutex_unlock(&s->lock);
+	return now;
+}
+
+static int get_host(struct egress_host_facts *f, struct err *e)
+{
+	int r = egress_host_read(f, RESOLV_CONF, HOSTS);
+
+	if (r == 0)
+		r = egress_host_proxies(f, getenv);
+	return r < 0 ? err_sys(e, r, "read how this host finds others") : 0;
+}
+
+static int send_both(
+	struct sandbox *s, struct egress_end *only, struct egress_config *c, struct err *e)
+{
+	int r = 0;
+
+	/* The vault first: it never lets through less than what the front has been told. */
+	for (size_t i = EGRESS_ENDS; i-- > 0 && r == 0;)
+		if (!only || only == &s->egress.end[i])
+			r = send_config(&s->egress.end[i], c, e);
+	return r;
+}
+
+int egress_configure(struct sandbox *s, struct egress_end *x, struct err *e)
+{
+	const struct egress_hooks *h = &s->d->hooks;
+	struct egress_host_facts facts = {0};
+	struct egress_config c = {.generation = next_generation(s),
+		.id = s->id,
+		.name = s->name,
+		.agent = s->plan->agent,
+		.deny_hint = DENY_HINT,
+		.extra_ca = "",
+		.authz_url = ""};
+	AUTO(buf) policy = {0};
+	int r;
+
+	buf_init(&policy, POLICY_BYTES_MAX);
+	r = h->policy ? h->policy(h->ctx, s, &policy, e) : nothing_allowed(&policy, e);
+	if (r == 0)
+		r = get_host(&facts, e);
+	if (r == 0) {
+		c.policy = (const uint8_t *)policy.data;
+		c.policy_len = policy.len;
+		c.servers = facts.servers;
+		c.n_servers = facts.n_servers;
+		c.hosts = facts.hosts;
+		c.n_hosts = facts.n_hosts;
+		c.proxies = facts.proxies;
+		c.n_proxies = facts.n_proxies;
+		r = h->fill ? h->fill(h->ctx, s, &c, e) : 0;
+		if (r == 0)
+			r = send_both(s, x, &c, e);
+		if (h->done)
+			h->done(h->ctx, &c);
+	}
+	egress_host_fini(&facts);
+	return r;
+}
+
+/* is_wanted() - a sandbox that does not run has nobody to tell; one that starts is told then */
+static bool is_wanted(struct sandbox *s)
+{
+	bool wanted;
+
+	(void)pthread_mutex_lock(&s->lock);
+	wanted = s->egress.wanted;
+	(void)pthread_mutex_unlock(&s->lock);
+	return wanted;
+}
+
+int egress_push_policy(struct sandbox *s, struct err *e)
+{
+	int r = 0;
+
+	egress_push_begin(s);
+	if (is_wanted(s))
+		r = egress_configure(s, NULL, e);
+	egress_push_end(s);
+	/* One that has just ended gets it when it is started anew. */
+	return r == -ENOTCONN ? 0 : r;
+}
+
+int egress_push_secret(
+	struct sandbox *s, const char *name, const void *value, size_t len, struct err *e)
+{
+	struct egress_msg m = {.op = EGRESS_OP_SECRET,
+		.name = name,
+		.yes = value != NULL,
+		.blob = value,
+		.blob_len = value ? len : 0};
+	struct egress_end *vault = &s->egress.end[1];
+	bool up;
+	int r;
+
+	(void)pthread_mutex_lock(&s->lock);
+	up = vault->fd >= 0;
+	(void)pthread_mutex_unlock(&s->lock);
+	r = up ? egress_call(vault, &m, -1, NULL, e) : 0;
+	return r == -ENOTCONN ? 0 : r;
+}
+
+int egress_stats(struct sandbox *s, enum egress_who who, struct egress_stats *ret, struct err *e)
+{
+	struct egress_msg m = {.op = EGRESS_OP_STATS};
+
+	return egress_call(&s->egress.end[who == EGRESS_FRONT ? 0 : 1], &m, -1, ret, e);
+}
+
+int egress_answer(struct sandbox *s, uint64_t id, bool allow, struct err *e)
+{
+	const struct egress_msg m = {.op = EGRESS_OP_VERDICT, .id = id, .yes = allow};
+	int r = -ENOENT;
+
+	(void)pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; id != 0 && i < EGRESS_ASKS; i++)
+		if (s->egress.asks[i].id == id) {
+			r = egress_send(&s->egress.end[0], &m, -1);
+			s->egress.asks[i].id = 0;
+		}
+	(void)pthread_mutex_unlock(&s->lock);
+	if (r == -ENOENT)
+		return err_set(e, ERR_NOT_FOUND, r, "nobody waits for that answer any more");
+	return r < 0 ? err_sys(e, r, "answer sandbox '%s'", s->name) : 0;
+}
+
+size_t egress_asks(struct sandbox *s, struct egress_ask dst[EGRESS_ASKS])
+{
+	int64_t oldest = clock_real_ms() - 120000; /* the front has given it up itself */
+	size_t n = 0;
+
+	(void)pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < EGRESS_ASKS; i++) {
+		struct egress_ask *a = &s->egress.asks[i];
+		size_t at = n;
+
+		if (a->id != 0 && a->since_ms < oldest)
+			a->id = 0;
+		if (a->id == 0)
+			continue;
+		for (; at > 0 && dst[at - 1].since_ms > a->since_ms; at--)
+			dst[at] = dst[at - 1];
+		dst[at] = *a;
+		n++;
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+	return n;
+}
