@@ -56,7 +56,7 @@ struct daemon {
 	struct daemon_policy *policy;
 	struct approvals *approvals;
 	struct egress_watch *egress_watch;
-	struct egress_hooks hooks; /* whom front and vault talk to, by way of us */
+	struct egress_hooks egress_hooks;
 };
 
 /* setup.c */

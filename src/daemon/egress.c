@@ -358,9 +358,9 @@ static int bring_up(struct sandbox *s, int dir, struct err *e)
 	if (r < 0)
 		return r;
 	egress_push_begin(s);
-	r = egress_configure(s, NULL, e);
-	if (r == 0 && s->d->hooks.secrets)
-		r = s->d->hooks.secrets(s->d->hooks.ctx, s, e);
+	r = egress_configure(s, e);
+	if (r == 0)
+		r = egress_push_secrets(s, e);
 	if (r == 0 && !g->joined)
 		r = join(s, e);
 	if (r == 0 && !g->streamed)

@@ -17,7 +17,6 @@
 #include <sys/types.h>
 
 #define EGRESS_CALLS	 8 /* questions to one of them at a time */
-#define EGRESS_ASKS	 64 /* questions of a front that wait for a person */
 #define EGRESS_CALL_MS	 5000
 #define EGRESS_START_MS	 10000
 #define EGRESS_DEATHS	 3
@@ -54,14 +53,6 @@ struct egress_end {
 	struct egress_call_slot calls[EGRESS_CALLS];
 };
 
-/* What a front wants to know from a person. */
-struct egress_ask {
-	uint64_t id; /* 0: free */
-	int64_t since_ms; /* clock_real_ms() */
-	uint16_t port;
-	char host[256], method[32], path[1024], rule[64];
-};
-
 struct egress {
 	struct egress_end end[EGRESS_ENDS]; /* front, vault */
 	bool wanted; /* the sandbox runs: who ends is started anew */
@@ -72,26 +63,14 @@ struct egress {
 	char trouble[200]; /* "" while there is a way out */
 	uint64_t generation;
 	int streams_fd; /* the machine's end, until it has it; -1 */
-	struct egress_ask asks[EGRESS_ASKS];
 };
 
-/* Whom the daemon hands on what front and vault report; set once before the first sandbox. */
+/* Who decides and who is asked; set once before the first sandbox. */
 struct egress_hooks {
-	/* audit() - records of @s (egress_next_record()); 0 when they are written down */
-	int (*audit)(void *ctx, struct sandbox *s, const uint8_t *records, size_t len);
-	/* caught() - the vault took a token out of an answer: to be kept */
-	int (*caught)(
-		void *ctx, struct sandbox *s, const char *name, const uint8_t *value, size_t len);
-	/* asked() - a question came, or went */
-	void (*asked)(void *ctx, struct sandbox *s);
 	/* policy() - append the encoded policy of @s; NULL: nothing is allowed */
-	int (*policy)(void *ctx, struct sandbox *s, struct buf *out, struct err *e);
-	/* secrets() - give each of @s's credentials to its vault by egress_push_secret() */
-	int (*secrets)(void *ctx, struct sandbox *s, struct err *e);
-	/* fill() - credentials, OAuth endpoints, hints; what it points to lives until done() */
-	int (*fill)(void *ctx, struct sandbox *s, struct egress_config *c, struct err *e);
-	void (*done)(void *ctx, struct egress_config *c);
-	void *ctx;
+	int (*policy)(struct sandbox *s, struct buf *out, struct err *e);
+	/* ask() - a front holds a request until egress_verdict(); false (or NULL): it is a no at once */
+	bool (*ask)(struct sandbox *s, const struct egress_msg *m);
 };
 
 /* ---- egress.c: the life of both ---- */
@@ -113,19 +92,21 @@ void egress_lost(struct egress_end *x);
 int egress_certificate(struct sandbox *s, struct buf *out, struct err *e) MUST_USE;
 
 /* ---- egress_push.c: what is in force ---- */
+/* egress_open() - once, before the first sandbox */
+int egress_open(struct daemon *d, struct err *e) MUST_USE;
 /* egress_push_policy() - the configuration anew, to both; 0 also when the sandbox does not run */
 int egress_push_policy(struct sandbox *s, struct err *e) MUST_USE;
 /* egress_push_secret() - NULL @value removes it; 0 also when the sandbox does not run */
 int egress_push_secret(
 	struct sandbox *s, const char *name, const void *value, size_t len, struct err *e) MUST_USE;
+/* egress_push_secrets() - every value that @s may use */
+int egress_push_secrets(struct sandbox *s, struct err *e) MUST_USE;
 int egress_stats(
 	struct sandbox *s, enum egress_who who, struct egress_stats *ret, struct err *e) MUST_USE;
-/* egress_answer() - a person's verdict; -ENOENT: nobody asks that (any more) */
-int egress_answer(struct sandbox *s, uint64_t id, bool allow, struct err *e) MUST_USE;
-/* egress_asks() - what waits now, oldest first; returns how many */
-size_t egress_asks(struct sandbox *s, struct egress_ask dst[EGRESS_ASKS]);
-/* egress_configure() - CONFIG to @x, or to both when NULL; the caller is the one who is pushing */
-int egress_configure(struct sandbox *s, struct egress_end *x, struct err *e) MUST_USE;
+/* egress_verdict() - a person's answer to question @id; a front that is gone has no question left */
+void egress_verdict(struct sandbox *s, uint64_t id, bool allow);
+/* egress_configure() - CONFIG to both, then the values; the caller is the one who is pushing */
+int egress_configure(struct sandbox *s, struct err *e) MUST_USE;
 void egress_push_begin(struct sandbox *s);
 void egress_push_end(struct sandbox *s);
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "daemon/credentials.h"
 #include "daemon/egress.h"
 #include "daemon/sandbox.h"
 #include "policy/policy.h"
@@ -101,22 +102,45 @@ static int get_host(struct egress_host_facts *f, struct err *e)
 	return r < 0 ? err_sys(e, r, "read how this host finds others") : 0;
 }
 
-static int send_both(
-	struct sandbox *s, struct egress_end *only, struct egress_config *c, struct err *e)
+/* fill() - what host, policy and secrets say of @s */
+static int fill(struct sandbox *s, struct egress_config *c, struct buf *policy,
+	struct egress_host_facts *facts, struct credentials *held, struct err *e)
 {
-	int r = 0;
+	const struct egress_hooks *h = &s->d->egress_hooks;
+	int r = h->policy ? h->policy(s, policy, e) : nothing_allowed(policy, e);
 
-	/* The vault first: it never lets through less than what the front has been told. */
-	for (size_t i = EGRESS_ENDS; i-- > 0 && r == 0;)
-		if (!only || only == &s->egress.end[i])
-			r = send_config(&s->egress.end[i], c, e);
-	return r;
+	if (r == 0)
+		r = get_host(facts, e);
+	if (r == 0)
+		r = credentials_for(s, held, e);
+	if (r < 0)
+		return r;
+	c->policy = (const uint8_t *)policy->data;
+	c->policy_len = policy->len;
+	c->servers = facts->servers;
+	c->n_servers = facts->n_servers;
+	c->hosts = facts->hosts;
+	c->n_hosts = facts->n_hosts;
+	c->proxies = facts->proxies;
+	c->n_proxies = facts->n_proxies;
+	c->credentials = held->list;
+	c->n_credentials = held->n;
+	c->oauth = held->oauth;
+	c->n_oauth = held->n_oauth;
+	return 0;
 }
 
-int egress_configure(struct sandbox *s, struct egress_end *x, struct err *e)
+static int push_value(void *ctx, const char *name, const void *value, size_t len)
 {
-	const struct egress_hooks *h = &s->d->hooks;
+	struct err e = {0};
+
+	return egress_push_secret(ctx, name, value, len, &e);
+}
+
+int egress_configure(struct sandbox *s, struct err *e)
+{
 	struct egress_host_facts facts = {0};
+	struct credentials held = {0};
 	struct egress_config c = {.generation = next_generation(s),
 		.id = s->id,
 		.name = s->name,
@@ -128,26 +152,18 @@ int egress_configure(struct sandbox *s, struct egress_end *x, struct err *e)
 	int r;
 
 	buf_init(&policy, POLICY_BYTES_MAX);
-	r = h->policy ? h->policy(h->ctx, s, &policy, e) : nothing_allowed(&policy, e);
-	if (r == 0)
-		r = get_host(&facts, e);
-	if (r == 0) {
-		c.policy = (const uint8_t *)policy.data;
-		c.policy_len = policy.len;
-		c.servers = facts.servers;
-		c.n_servers = facts.n_servers;
-		c.hosts = facts.hosts;
-		c.n_hosts = facts.n_hosts;
-		c.proxies = facts.proxies;
-		c.n_proxies = facts.n_proxies;
-		r = h->fill ? h->fill(h->ctx, s, &c, e) : 0;
-		if (r == 0)
-			r = send_both(s, x, &c, e);
-		if (h->done)
-			h->done(h->ctx, &c);
-	}
+	r = fill(s, &c, &policy, &facts, &held, e);
+	/* The vault first: it never lets through more than the front has been told. */
+	for (size_t i = EGRESS_ENDS; i-- > 0 && r == 0;)
+		r = send_config(&s->egress.end[i], &c, e);
 	egress_host_fini(&facts);
+	credentials_fini(&held);
 	return r;
+}
+
+int egress_push_secrets(struct sandbox *s, struct err *e)
+{
+	return credentials_each(s, push_value, s, e);
 }
 
 /* is_wanted() - a sandbox that does not run has nobody to tell; one that starts is told then */
@@ -167,7 +183,7 @@ int egress_push_policy(struct sandbox *s, struct err *e)
 
 	egress_push_begin(s);
 	if (is_wanted(s))
-		r = egress_configure(s, NULL, e);
+		r = egress_configure(s, e);
 	egress_push_end(s);
 	/* One that has just ended gets it when it is started anew. */
 	return r == -ENOTCONN ? 0 : r;
@@ -199,42 +215,35 @@ int egress_stats(struct sandbox *s, enum egress_who who, struct egress_stats *re
 	return egress_call(&s->egress.end[who == EGRESS_FRONT ? 0 : 1], &m, -1, ret, e);
 }
 
-int egress_answer(struct sandbox *s, uint64_t id, bool allow, struct err *e)
+void egress_verdict(struct sandbox *s, uint64_t id, bool allow)
 {
 	const struct egress_msg m = {.op = EGRESS_OP_VERDICT, .id = id, .yes = allow};
-	int r = -ENOENT;
 
 	(void)pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; id != 0 && i < EGRESS_ASKS; i++)
-		if (s->egress.asks[i].id == id) {
-			r = egress_send(&s->egress.end[0], &m, -1);
-			s->egress.asks[i].id = 0;
-		}
+	(void)!egress_send(&s->egress.end[0], &m, -1);
 	(void)pthread_mutex_unlock(&s->lock);
-	if (r == -ENOENT)
-		return err_set(e, ERR_NOT_FOUND, r, "nobody waits for that answer any more");
-	return r < 0 ? err_sys(e, r, "answer sandbox '%s'", s->name) : 0;
 }
 
-size_t egress_asks(struct sandbox *s, struct egress_ask dst[EGRESS_ASKS])
+/* ---- changes that come from elsewhere ---- */
+
+static void new_table(struct sandbox *s)
 {
-	int64_t oldest = clock_real_ms() - 120000; /* the front has given it up itself */
-	size_t n = 0;
+	struct err e = {0};
 
-	(void)pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < EGRESS_ASKS; i++) {
-		struct egress_ask *a = &s->egress.asks[i];
-		size_t at = n;
+	if (egress_push_policy(s, &e) < 0)
+		log_err("sandbox %s: %s", s->name, e.msg);
+}
 
-		if (a->id != 0 && a->since_ms < oldest)
-			a->id = 0;
-		if (a->id == 0)
-			continue;
-		for (; at > 0 && dst[at - 1].since_ms > a->since_ms; at--)
-			dst[at] = dst[at - 1];
-		dst[at] = *a;
-		n++;
-	}
-	(void)pthread_mutex_unlock(&s->lock);
-	return n;
+static void new_value(struct sandbox *s, const char *name, const void *value, size_t len)
+{
+	struct err e = {0};
+
+	if (egress_push_secret(s, name, value, len, &e) < 0)
+		log_err("sandbox %s: %s", s->name, e.msg);
+}
+
+int egress_open(struct daemon *d, struct err *e)
+{
+	credentials_hooks(new_table, new_value);
+	return egress_watch_new(&d->egress_watch, e);
 }

@@ -2,8 +2,10 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "daemon/credentials.h"
 #include "daemon/egress.h"
 #include "daemon/sandbox.h"
+#include "store/audit.h"
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -116,29 +118,6 @@ static void on_reply(struct egress_end *x, const struct egress_msg *m)
 	}
 }
 
-static bool on_ask(struct egress_end *x, const struct egress_msg *m)
-{
-	struct egress *g = of(x);
-	struct egress_ask *a = NULL;
-
-	if (x->who != EGRESS_FRONT || m->id == 0)
-		return false;
-	for (size_t i = 0; i < EGRESS_ASKS; i++) {
-		if (g->asks[i].id == m->id)
-			return true;
-		if (g->asks[i].id == 0 && !a)
-			a = &g->asks[i];
-	}
-	if (!a)
-		return false; /* it has a cap of its own, which is the same */
-	*a = (struct egress_ask){.id = m->id, .since_ms = clock_real_ms(), .port = m->port};
-	(void)snprintf(a->host, sizeof(a->host), "%s", m->name);
-	(void)snprintf(a->method, sizeof(a->method), "%s", m->method);
-	(void)snprintf(a->path, sizeof(a->path), "%s", m->path);
-	(void)snprintf(a->rule, sizeof(a->rule), "%s", m->rule);
-	return true;
-}
-
 static void reply(struct egress_end *x, uint32_t seq, int result)
 {
 	const struct egress_msg m = {
@@ -147,21 +126,93 @@ static void reply(struct egress_end *x, uint32_t seq, int result)
 	(void)!egress_send(x, &m, -1);
 }
 
-/* hand_on() - without the lock: whoever takes it may write files */
-static int hand_on(struct egress_end *x, const struct egress_msg *m)
+/* ---- what is handed on, without the lock: whoever takes it may write files, or answer at once ---- */
+
+static void on_audit(struct egress_end *x, const struct egress_msg *m)
 {
-	const struct egress_hooks *h = &x->s->d->hooks;
-	int r = 0;
+	struct sandbox *s = x->s;
+	const struct audit_who who = {.id = s->id, .name = s->name, .agent = s->plan->agent};
+	struct err e = {0};
+	int r;
+
+	(void)pthread_mutex_unlock(&s->lock);
+	r = audit_add(s->d->audit, &who, m->blob, m->blob_len, &e);
+	(void)pthread_mutex_lock(&s->lock);
+	if (r < 0)
+		log_err("sandbox %s: records of %s: %s", s->name, egress_name(x->who), e.msg);
+	if (r == -EBADMSG)
+		x->faults++;
+	reply(x, m->seq, r);
+}
+
+static void on_ask(struct egress_end *x, const struct egress_msg *m)
+{
+	const struct egress_hooks *h = &x->s->d->egress_hooks;
+	bool asked;
 
 	(void)pthread_mutex_unlock(&x->s->lock);
-	if (m->op == EGRESS_OP_AUDIT)
-		r = h->audit ? h->audit(h->ctx, x->s, m->blob, m->blob_len) : 0;
-	else if (m->op == EGRESS_OP_CAUGHT)
-		r = h->caught ? h->caught(h->ctx, x->s, m->name, m->blob, m->blob_len) : -ENOSYS;
-	else if (h->asked)
-		h->asked(h->ctx, x->s);
+	asked = h->ask && h->ask(x->s, m);
 	(void)pthread_mutex_lock(&x->s->lock);
-	return r;
+	if (!asked) {
+		const struct egress_msg no = {.op = EGRESS_OP_VERDICT, .id = m->id};
+
+		(void)!egress_send(x, &no, -1);
+	}
+}
+
+/* A token on its way into the file of secrets. That tells all vaults, this one among them, and waits
+ * for their answers: which this thread has to read.
+ */
+struct caught {
+	struct egress_end *x; /* with a reference to its sandbox */
+	uint32_t seq;
+	char name[256];
+	size_t len;
+	uint8_t value[EGRESS_SECRET_MAX];
+};
+
+static void *keep_caught(void *arg)
+{
+	struct caught *c = arg;
+	struct sandbox *s = c->x->s;
+	struct err e = {0};
+	int r = credentials_caught(s->d, c->name, c->value, c->len, &e);
+
+	if (r < 0)
+		log_err("sandbox %s: a renewed token cannot be kept: %s", s->name, e.msg);
+	(void)pthread_mutex_lock(&s->lock);
+	reply(c->x, c->seq, r);
+	(void)pthread_mutex_unlock(&s->lock);
+	explicit_bzero(c, sizeof(*c));
+	free(c);
+	sandbox_put(s);
+	return NULL;
+}
+
+static void on_caught(struct egress_end *x, const struct egress_msg *m)
+{
+	struct caught *c = m->blob_len > EGRESS_SECRET_MAX ? NULL : calloc(1, sizeof(*c));
+
+	if (!c || snprintf(c->name, sizeof(c->name), "%s", m->name) >= (int)sizeof(c->name)) {
+		free(c);
+		reply(x, m->seq, -ENOMEM);
+		return;
+	}
+	c->x = x;
+	c->seq = m->seq;
+	c->len = m->blob_len;
+	memcpy(c->value, m->blob, m->blob_len);
+	(void)pthread_mutex_unlock(&x->s->lock);
+	(void)sandbox_get(x->s);
+	if (thread_start(keep_caught, c) < 0) {
+		explicit_bzero(c, sizeof(*c));
+		free(c);
+		sandbox_put(x->s);
+		(void)pthread_mutex_lock(&x->s->lock);
+		reply(x, m->seq, -EAGAIN);
+		return;
+	}
+	(void)pthread_mutex_lock(&x->s->lock);
 }
 
 /* on_message() - false: it broke the rules */
@@ -177,16 +228,15 @@ static bool on_message(struct egress_end *x, const struct egress_msg *m)
 		on_reply(x, m);
 		return true; /* too late is no crime */
 	case EGRESS_OP_ASK:
-		if (!on_ask(x, m))
-			return false;
-		(void)hand_on(x, m);
-		return true;
+		if (x->who == EGRESS_FRONT)
+			on_ask(x, m);
+		return x->who == EGRESS_FRONT;
 	case EGRESS_OP_CAUGHT:
-		if (x->who != EGRESS_VAULT)
-			return false;
-		__attribute__((fallthrough));
+		if (x->who == EGRESS_VAULT)
+			on_caught(x, m);
+		return x->who == EGRESS_VAULT;
 	case EGRESS_OP_AUDIT:
-		reply(x, m->seq, hand_on(x, m));
+		on_audit(x, m);
 		return true;
 	case EGRESS_OP_CONFIG:
 	case EGRESS_OP_PEER:
@@ -256,8 +306,6 @@ static void over(struct egress_watch *w, struct egress_end *x)
 	of(x)->joined = false;
 	if (x->who == EGRESS_FRONT)
 		of(x)->streamed = false;
-	if (x->who == EGRESS_FRONT)
-		memset(of(x)->asks, 0, sizeof(of(x)->asks));
 	(void)pthread_cond_broadcast(&s->changed);
 	(void)pthread_mutex_unlock(&s->lock);
 	egress_lost(x);

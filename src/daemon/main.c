@@ -93,7 +93,7 @@ static int start(struct daemon *d, bool foreground, struct err *e)
 	if (r == 0)
 		r = watch_new(d, &d->watch, e);
 	if (r == 0)
-		r = egress_watch_new(&d->egress_watch, e);
+		r = egress_open(d, e);
 	if (r == 0)
 		r = recover(d, e);
 	if (r == 0)
