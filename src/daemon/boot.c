@@ -83,17 +83,35 @@ static int fill_setup(struct sandbox *s, struct agent_setup *m)
 	return fill_env(s, &m->env);
 }
 
+/* fill_ca() - what the guest shall trust, so that the front can look into its connections */
+static int fill_ca(struct sandbox *s, struct agent_setup *m, struct err *e)
+{
+	AUTO(buf) pem = {0};
+	int r;
+
+	buf_init(&pem, sizeof(m->ca) - 1);
+	r = egress_certificate(s, &pem, e);
+	if (r < 0)
+		return r;
+	(void)snprintf(m->ca, sizeof(m->ca), "%s", buf_str(&pem));
+	return 0;
+}
+
 static int send_setup(struct sandbox *s, struct agent_stream *a, struct err *e)
 {
 	struct agent_setup *m = calloc(1, sizeof(*m));
 	AUTO(buf) out = {0};
 	int r = m ? fill_setup(s, m) : -ENOMEM;
 
+	if (r < 0)
+		r = err_sys(e, r, "make the guest's set-up");
+	else
+		r = fill_ca(s, m, e);
 	buf_init(&out, FRAME_BIG_MAX + FRAME_HEADER);
-	if (r == 0)
-		r = agent_put_setup(&out, m);
+	if (r == 0 && agent_put_setup(&out, m) < 0)
+		r = err_sys(e, -EMSGSIZE, "make the guest's set-up");
 	free_setup(m);
-	return r < 0 ? err_sys(e, r, "make the guest's set-up") : agent_send(a, &out, e);
+	return r < 0 ? r : agent_send(a, &out, e);
 }
 
 static int first_hello(struct sandbox *s, struct agent_stream *a, struct err *e)
@@ -106,6 +124,10 @@ static int first_hello(struct sandbox *s, struct agent_stream *a, struct err *e)
 		return r;
 	if (f.type != FRAME_HELLO || agent_get_hello(&f, &hello) != PROTO_OK)
 		return err_set(e, ERR_INTERNAL, -EBADMSG, "the guest's agent broke the protocol");
+	if (hello.version < AGENT_VERSION)
+		return err_set(e, ERR_INTERNAL, -EPROTO,
+			"the guest's agent is version %u, this is %u: install both from one build",
+			hello.version, AGENT_VERSION);
 	log_debug("sandbox %s: guest agent %u, kernel %s", s->name, hello.version, hello.kernel);
 	return 0;
 }

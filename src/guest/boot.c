@@ -33,7 +33,7 @@ static int send_buf(struct boot *b, const struct buf *out)
 
 static int send_hello(struct boot *b)
 {
-	struct agent_hello m = {.version = GUEST_VERSION};
+	struct agent_hello m = {.version = AGENT_VERSION};
 	struct utsname name;
 	AUTO(buf) out;
 	int r;

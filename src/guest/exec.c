@@ -5,6 +5,7 @@
 #include "guest/proc_impl.h"
 #include "guest/reap.h"
 #include "guest/sys.h"
+#include "guest/trust.h"
 #include "guest/user.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -99,7 +100,7 @@ static int open_terminal(
 /* ------------------------------------------------------------------ environment */
 
 #define ENV_DEFAULTS 7
-#define ENV_MAX	     (2 * AGENT_LIST_MAX + ENV_DEFAULTS)
+#define ENV_MAX	     (2 * AGENT_LIST_MAX + ENV_DEFAULTS + TRUST_VARIABLES)
 
 struct env {
 	char *v[ENV_MAX + 1]; /* borrowed */
@@ -150,6 +151,8 @@ static void env_fill(
 	env_default(e, "LANG=", "C.UTF-8");
 	if (m->flags & AGENT_EXEC_TTY)
 		env_default(e, "TERM=", "xterm-256color");
+	for (size_t i = 0; g->setup.ca[0] && i < TRUST_VARIABLES; i++)
+		env_put(e, (char *)(uintptr_t)trust_variables[i]);
 	for (size_t i = 0; i < g->setup.env.n; i++)
 		env_put(e, g->setup.env.v[i]);
 	for (size_t i = 0; i < m->env.n; i++)

@@ -9,7 +9,6 @@
 #include "base/loop.h"
 #include "proto/agent.h"
 
-#define GUEST_VERSION	   1
 #define GUEST_STREAMS_MAX  256
 #define GUEST_SESSIONS_MAX 16
 #define GUEST_RING_BYTES   262144 /* replayed to who attaches */

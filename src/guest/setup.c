@@ -3,6 +3,7 @@
 #include "guest/exports.h"
 #include "guest/net.h"
 #include "guest/sys.h"
+#include "guest/trust.h"
 #include "guest/user.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -121,6 +122,8 @@ int setup_apply(const struct agent_setup *m, void (*step)(void *ctx, const char 
 		r = name_machine(m, e);
 	if (r == 0)
 		r = sys_loopback_up(e);
+	if (r == 0)
+		r = trust_install("", m->ca, e);
 	if (r == 0)
 		r = user_add(m, e);
 	if (r == 0 && m->n_mounts) {

@@ -148,6 +148,7 @@ int agent_put_setup(struct buf *out, const struct agent_setup *m)
 		wire_put_str(&f.w, m->mounts[i].path);
 	}
 	put_strv(&f.w, &m->env);
+	wire_put_str(&f.w, m->ca);
 	return frame_end(&f, FRAME_SETUP);
 }
 
@@ -193,6 +194,7 @@ enum proto_result agent_get_setup(const struct frame *f, struct agent_setup *m)
 	wire_get_strz(&r, m->cwd, sizeof(m->cwd));
 	get_mounts(&r, m);
 	get_strv(&r, &m->env);
+	wire_get_strz(&r, m->ca, sizeof(m->ca));
 	if (fixed(&r) == PROTO_OK)
 		return PROTO_OK;
 	agent_setup_fini(m);

@@ -11,6 +11,8 @@
 
 #define AGENT_LIST_MAX	  4096 /* items of any list */
 #define AGENT_MOUNT_MAX	  64
+#define AGENT_CA_MAX	  8192
+#define AGENT_VERSION	  2 /* of HELLO */
 #define AGENT_SESSION_MAX 32
 #define AGENT_CREDIT	  65536 /* bytes of STDIN granted at first */
 
@@ -42,6 +44,7 @@ struct agent_setup {
 	struct agent_mount mounts[AGENT_MOUNT_MAX];
 	size_t n_mounts;
 	struct agent_strv env;
+	char ca[AGENT_CA_MAX]; /* PEM of the authority to trust, "" for none */
 };
 void agent_setup_fini(struct agent_setup *m);
 int agent_put_setup(struct buf *out, const struct agent_setup *m) MUST_USE;

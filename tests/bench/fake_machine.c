@@ -129,7 +129,7 @@ static void serve_stream(struct stream *s)
 static int greet(int link, const struct machine_plan *plan, bool booted)
 {
 	struct link_msg m = {.op = LINK_HELLO, .state = booted ? LINK_RUNNING : LINK_STARTING};
-	struct agent_hello hello = {.version = 1, .kernel = "none"};
+	struct agent_hello hello = {.version = AGENT_VERSION, .kernel = "none"};
 	AUTO(buf) b;
 	struct stream *s;
 	int fds[2], r;

@@ -240,7 +240,7 @@ static void on_request(int fd)
 /* boot() - false: the stream was cut, as when the guest's agent began anew */
 static bool boot(void)
 {
-	struct agent_hello hello = {.version = 1, .kernel = "fake"};
+	struct agent_hello hello = {.version = AGENT_VERSION, .kernel = "fake"};
 	struct agent_setup setup;
 	struct agent a = {.fd = -1};
 	struct frame f;
