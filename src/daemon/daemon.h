@@ -56,7 +56,6 @@ struct daemon {
 	struct daemon_policy *policy;
 	struct approvals *approvals;
 	struct egress_watch *egress_watch;
-	struct egress_hooks egress_hooks;
 };
 
 /* setup.c */

@@ -65,14 +65,6 @@ struct egress {
 	int streams_fd; /* the machine's end, until it has it; -1 */
 };
 
-/* Who decides and who is asked; set once before the first sandbox. */
-struct egress_hooks {
-	/* policy() - append the encoded policy of @s; NULL: nothing is allowed */
-	int (*policy)(struct sandbox *s, struct buf *out, struct err *e);
-	/* ask() - a front holds a request until egress_verdict(); false (or NULL): it is a no at once */
-	bool (*ask)(struct sandbox *s, const struct egress_msg *m);
-};
-
 /* ---- egress.c: the life of both ---- */
 void egress_init(struct sandbox *s);
 void egress_fini(struct sandbox *s);
@@ -103,12 +95,21 @@ int egress_push_secret(
 int egress_push_secrets(struct sandbox *s, struct err *e) MUST_USE;
 int egress_stats(
 	struct sandbox *s, enum egress_who who, struct egress_stats *ret, struct err *e) MUST_USE;
+/* egress_ask() - a front holds a request until egress_verdict(); false: it is a no at once */
+bool egress_ask(struct sandbox *s, const struct egress_msg *m) MUST_USE;
 /* egress_verdict() - a person's answer to question @id; a front that is gone has no question left */
 void egress_verdict(struct sandbox *s, uint64_t id, bool allow);
 /* egress_configure() - CONFIG to both, then the values; the caller is the one who is pushing */
 int egress_configure(struct sandbox *s, struct err *e) MUST_USE;
 void egress_push_begin(struct sandbox *s);
 void egress_push_end(struct sandbox *s);
+
+/* ---- egress_fill.c ---- */
+struct egress_parts;
+/* egress_fill() - *ret holds what @ret_c points to, also after a failure */
+int egress_fill(struct sandbox *s, struct egress_config *ret_c, struct egress_parts **ret,
+	struct err *e) MUST_USE;
+void egress_parts_free(struct egress_parts *m);
 
 /* ---- egress_talk.c: the sockets ---- */
 int egress_watch_new(struct egress_watch **ret, struct err *e) MUST_USE;
@@ -131,8 +132,13 @@ struct egress_host_facts {
 };
 int egress_host_read(
 	struct egress_host_facts *f, const char *resolv_conf, const char *hosts) MUST_USE;
-/* egress_host_proxies() - by the variables of the field, as @get (getenv) tells */
-int egress_host_proxies(struct egress_host_facts *f, char *(*get)(const char *)) MUST_USE;
+/* egress_host_servers() - these in place of the host's: "192.0.2.1, [2001:db8::1]:5353" */
+int egress_host_servers(struct egress_host_facts *f, const char *list) MUST_USE;
+/* egress_host_proxies() - @proxy: a URL, "direct", or "": by the variables of the field, as @get
+ * (getenv) tells; @none: hosts that are reached directly, besides those the variables name
+ */
+int egress_host_proxies(struct egress_host_facts *f, char *(*get)(const char *), const char *proxy,
+	const char *none) MUST_USE;
 void egress_host_fini(struct egress_host_facts *f);
 
 /* ---- view ---- */

@@ -167,24 +167,58 @@ static int no_proxy(struct egress_host_facts *f, const char *list)
 	return r;
 }
 
-int egress_host_proxies(struct egress_host_facts *f, char *(*get)(const char *))
+static int with_scheme(struct egress_host_facts *f, const char *url)
+{
+	char whole[1024];
+
+	if (snprintf(whole, sizeof(whole), "%s%s", strstr(url, "://") ? "" : "http://", url) >=
+		(int)sizeof(whole))
+		return -ENAMETOOLONG;
+	return add_proxy(f, "**", whole);
+}
+
+int egress_host_proxies(struct egress_host_facts *f, char *(*get)(const char *), const char *proxy,
+	const char *none)
 {
 	const char *https = variable(get, "HTTPS_PROXY"), *all = variable(get, "ALL_PROXY"),
-		   *none = variable(get, "NO_PROXY");
-	const char *url = https ? https : all;
-	char with_scheme[1024];
+		   *not_for = variable(get, "NO_PROXY");
+	const char *url = proxy[0] ? proxy : https ? https : all;
 	int r;
 
-	if (!url)
+	if (!url || strcmp(url, "direct") == 0)
 		return 0;
 	f->proxies = calloc(PROXIES_MAX, sizeof(*f->proxies));
 	if (!f->proxies)
 		return -ENOMEM;
-	r = none ? no_proxy(f, none) : 0;
-	if (snprintf(with_scheme, sizeof(with_scheme), "%s%s", strstr(url, "://") ? "" : "http://",
-		    url) >= (int)sizeof(with_scheme))
-		return -ENAMETOOLONG;
-	return r == 0 ? add_proxy(f, "**", with_scheme) : r;
+	r = no_proxy(f, none);
+	if (r == 0 && !proxy[0] && not_for)
+		r = no_proxy(f, not_for);
+	return r == 0 ? with_scheme(f, url) : r;
+}
+
+int egress_host_servers(struct egress_host_facts *f, const char *list)
+{
+	f->n_servers = 0;
+	while (*list && f->n_servers < EGRESS_SERVERS_MAX) {
+		struct egress_server *s = &f->servers[f->n_servers];
+		size_t n = strcspn(list, ", \t");
+		char item[80], *addr = item, *port;
+
+		(void)snprintf(item, sizeof(item), "%.*s", (int)(n < sizeof(item) ? n : 0), list);
+		list += n + strspn(list + n, ", \t");
+		port = item[0] == '[' ? strchr(item, ']') : strchr(item, ':');
+		if (item[0] == '[' && port) {
+			addr = item + 1;
+			*port++ = '\0';
+		} else if (port && strchr(port + 1, ':')) {
+			port = NULL; /* an IPv6 address without brackets has no port */
+		}
+		if (port && *port == ':')
+			*port++ = '\0';
+		s->port = port && *port ? (uint16_t)strtoul(port, NULL, 10) : DNS_PORT;
+		f->n_servers += read_addr(addr, &s->addr) && s->port != 0;
+	}
+	return f->n_servers > 0 ? 0 : -EINVAL;
 }
 
 void egress_host_fini(struct egress_host_facts *f)

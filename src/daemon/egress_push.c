@@ -4,19 +4,15 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "daemon/approvals.h"
 #include "daemon/credentials.h"
 #include "daemon/egress.h"
 #include "daemon/sandbox.h"
-#include "policy/policy.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-
-#define RESOLV_CONF "/etc/resolv.conf"
-#define HOSTS	    "/etc/hosts"
-#define DENY_HINT   "sbx policy allow"
 
 /* One at a time: what is sent last is what is in force, in both. */
 void egress_push_begin(struct sandbox *s)
@@ -34,17 +30,6 @@ void egress_push_end(struct sandbox *s)
 	s->egress.pushing = false;
 	(void)pthread_cond_broadcast(&s->changed);
 	(void)pthread_mutex_unlock(&s->lock);
-}
-
-/* nothing_allowed() - a policy without rules */
-static int nothing_allowed(struct buf *out, struct err *e)
-{
-	AUTO_POLICY *p = policy_new();
-	int r = p ? policy_seal(p) : -ENOMEM;
-
-	if (r == 0)
-		r = policy_encode(p, out);
-	return r < 0 ? err_sys(e, r, "make the policy") : 0;
 }
 
 static int seal(const struct buf *b, struct err *e)
@@ -93,43 +78,6 @@ static uint64_t next_generation(struct sandbox *s)
 	return now;
 }
 
-static int get_host(struct egress_host_facts *f, struct err *e)
-{
-	int r = egress_host_read(f, RESOLV_CONF, HOSTS);
-
-	if (r == 0)
-		r = egress_host_proxies(f, getenv);
-	return r < 0 ? err_sys(e, r, "read how this host finds others") : 0;
-}
-
-/* fill() - what host, policy and secrets say of @s */
-static int fill(struct sandbox *s, struct egress_config *c, struct buf *policy,
-	struct egress_host_facts *facts, struct credentials *held, struct err *e)
-{
-	const struct egress_hooks *h = &s->d->egress_hooks;
-	int r = h->policy ? h->policy(s, policy, e) : nothing_allowed(policy, e);
-
-	if (r == 0)
-		r = get_host(facts, e);
-	if (r == 0)
-		r = credentials_for(s, held, e);
-	if (r < 0)
-		return r;
-	c->policy = (const uint8_t *)policy->data;
-	c->policy_len = policy->len;
-	c->servers = facts->servers;
-	c->n_servers = facts->n_servers;
-	c->hosts = facts->hosts;
-	c->n_hosts = facts->n_hosts;
-	c->proxies = facts->proxies;
-	c->n_proxies = facts->n_proxies;
-	c->credentials = held->list;
-	c->n_credentials = held->n;
-	c->oauth = held->oauth;
-	c->n_oauth = held->n_oauth;
-	return 0;
-}
-
 static int push_value(void *ctx, const char *name, const void *value, size_t len)
 {
 	struct err e = {0};
@@ -139,25 +87,15 @@ static int push_value(void *ctx, const char *name, const void *value, size_t len
 
 int egress_configure(struct sandbox *s, struct err *e)
 {
-	struct egress_host_facts facts = {0};
-	struct credentials held = {0};
-	struct egress_config c = {.generation = next_generation(s),
-		.id = s->id,
-		.name = s->name,
-		.agent = s->plan->agent,
-		.deny_hint = DENY_HINT,
-		.extra_ca = "",
-		.authz_url = ""};
-	AUTO(buf) policy = {0};
-	int r;
+	struct egress_parts *parts = NULL;
+	struct egress_config c;
+	int r = egress_fill(s, &c, &parts, e);
 
-	buf_init(&policy, POLICY_BYTES_MAX);
-	r = fill(s, &c, &policy, &facts, &held, e);
+	c.generation = next_generation(s);
 	/* The vault first: it never lets through more than the front has been told. */
 	for (size_t i = EGRESS_ENDS; i-- > 0 && r == 0;)
 		r = send_config(&s->egress.end[i], &c, e);
-	egress_host_fini(&facts);
-	credentials_fini(&held);
+	egress_parts_free(parts);
 	return r;
 }
 
@@ -226,6 +164,7 @@ void egress_verdict(struct sandbox *s, uint64_t id, bool allow)
 
 /* ---- changes that come from elsewhere ---- */
 
+/* new_table() - of rules, or of credentials */
 static void new_table(struct sandbox *s)
 {
 	struct err e = {0};
@@ -242,8 +181,32 @@ static void new_value(struct sandbox *s, const char *name, const void *value, si
 		log_err("sandbox %s: %s", s->name, e.msg);
 }
 
+/* answered() - by a person, or because nobody did in time */
+static void answered(struct daemon *d, const struct approval *a, bool allow)
+{
+	AUTO_BOX s = sandbox_find(d, a->box, NULL);
+
+	if (s)
+		egress_verdict(s, a->ask, allow);
+}
+
+bool egress_ask(struct sandbox *s, const struct egress_msg *m)
+{
+	struct approval a = {.ask = m->id, .port = m->port};
+
+	(void)snprintf(a.box, sizeof(a.box), "%s", s->id);
+	(void)snprintf(a.name, sizeof(a.name), "%s", s->name);
+	(void)snprintf(a.host, sizeof(a.host), "%s", m->name);
+	(void)snprintf(a.method, sizeof(a.method), "%s", m->method);
+	(void)snprintf(a.path, sizeof(a.path), "%s", m->path);
+	(void)snprintf(a.rule, sizeof(a.rule), "%s", m->rule);
+	return approvals_add(s->d, &a) == 0;
+}
+
 int egress_open(struct daemon *d, struct err *e)
 {
 	credentials_hooks(new_table, new_value);
+	daemon_policy_hook(d, new_table);
+	approvals_hook(d, answered);
 	return egress_watch_new(&d->egress_watch, e);
 }

@@ -147,11 +147,10 @@ static void on_audit(struct egress_end *x, const struct egress_msg *m)
 
 static void on_ask(struct egress_end *x, const struct egress_msg *m)
 {
-	const struct egress_hooks *h = &x->s->d->egress_hooks;
 	bool asked;
 
 	(void)pthread_mutex_unlock(&x->s->lock);
-	asked = h->ask && h->ask(x->s, m);
+	asked = egress_ask(x->s, m);
 	(void)pthread_mutex_lock(&x->s->lock);
 	if (!asked) {
 		const struct egress_msg no = {.op = EGRESS_OP_VERDICT, .id = m->id};

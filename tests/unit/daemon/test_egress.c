@@ -350,9 +350,9 @@ static void test_host_proxies(void **state)
 	size_t at = 0;
 
 	(void)state;
-	assert_int_equal(egress_host_proxies(&f, no_variables), 0);
+	assert_int_equal(egress_host_proxies(&f, no_variables, "", ""), 0);
 	assert_int_equal(f.n_proxies, 0);
-	assert_int_equal(egress_host_proxies(&f, variables), 0);
+	assert_int_equal(egress_host_proxies(&f, variables, "", ""), 0);
 	for (uint32_t i = 0; i < f.n_proxies; i++)
 		if (strstr(f.proxies[i].pattern, "localhost") == NULL) {
 			assert_true(at < ARRAY_LEN(want));
@@ -364,6 +364,32 @@ static void test_host_proxies(void **state)
 	egress_host_fini(&f);
 }
 
+static void test_settings_before_the_host(void **state)
+{
+	struct egress_host_facts f = {0};
+
+	(void)state;
+	assert_int_equal(egress_host_proxies(&f, variables, "direct", ""), 0);
+	assert_int_equal(f.n_proxies, 0);
+	assert_int_equal(
+		egress_host_proxies(&f, variables, "socks5://10.1.1.1:1080", "in.corp"), 0);
+	assert_int_equal(f.n_proxies, 2);
+	assert_string_equal(f.proxies[0].pattern, "**.in.corp");
+	assert_string_equal(f.proxies[0].url, "");
+	assert_string_equal(f.proxies[1].url, "socks5://10.1.1.1:1080");
+	assert_int_equal(
+		egress_host_servers(&f, "192.0.2.9, [2001:db8::1]:5353,2001:db8::2 10.0.0.1:54"),
+		0);
+	assert_int_equal(f.n_servers, 4);
+	assert_int_equal(f.servers[0].port, 53);
+	assert_int_equal(f.servers[1].port, 5353);
+	assert_int_equal(f.servers[1].addr.family, 6);
+	assert_int_equal(f.servers[2].port, 53);
+	assert_int_equal(f.servers[3].port, 54);
+	assert_int_equal(egress_host_servers(&f, "nonsense"), -EINVAL);
+	egress_host_fini(&f);
+}
+
 #define RIG_TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int main(void)
@@ -371,6 +397,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_host_files),
 		cmocka_unit_test(test_host_proxies),
+		cmocka_unit_test(test_settings_before_the_host),
 		RIG_TEST(test_with_the_sandbox),
 		RIG_TEST(test_with_a_machine_that_dies),
 		RIG_TEST(test_anew_after_its_end),
