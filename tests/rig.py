@@ -97,6 +97,9 @@ def cpu_ticks(pid):
     return int(rest[11]) + int(rest[12])
 
 
+EGRESS = ("sbx-front", "sbx-vault")
+
+
 class Rig:
     def __init__(self):
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="sbxt-", dir="/tmp"))
@@ -197,7 +200,7 @@ class Rig:
         return self.api("GET", "/v1/version")[1]["pid"]
 
     def is_ours(self, pid, name):
-        if name not in ("sbx", "sbxd", "sbx-machine"):
+        if name not in ("sbx", "sbxd", "sbx-machine", *EGRESS):
             return False
         try:
             exe = os.readlink(f"/proc/{pid}/exe")
@@ -234,6 +237,16 @@ class Rig:
 
     def machine_of(self, name):
         """pids of one sandbox: the sbx-machine processes and engine whose lock or disk it is."""
+        return {p: n for p, n in self.group_of(name).items() if n not in EGRESS}
+
+    def egress_of(self, name):
+        """pids of one sandbox's front and vault, and the vault's resolver."""
+        return {p: n for p, n in self.group_of(name).items() if n in EGRESS}
+
+    def network_of(self, name):
+        return self.json("inspect", name, "--json", timeout=15)["network"]
+
+    def group_of(self, name):
         want = f"/{self.boxes()[name]['id']}/"
         found = {}
         for pid, program in self.look().items():

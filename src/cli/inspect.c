@@ -46,6 +46,19 @@ static void print_list(const char *label, const struct js *list)
 	}
 }
 
+/* print_egress() - "running (pid 17, started anew 2 times)" */
+static void print_egress(const char *label, const struct js *x)
+{
+	char text[96];
+
+	(void)snprintf(text, sizeof(text), "%s", box_str(x, "state"));
+	if (js_int(js_get(x, "pid"), 0) > 0)
+		(void)snprintf(text, sizeof(text), "%.20s (pid %lld, started anew %lld times)",
+			box_str(x, "state"), (long long)js_int(js_get(x, "pid"), 0),
+			(long long)js_int(js_get(x, "restarts"), 0));
+	field(label, text);
+}
+
 static void print_text(const struct js *box)
 {
 	char cpus[24];
@@ -69,6 +82,8 @@ static void print_text(const struct js *box)
 	field("Stopped:", box_str(box, "stopped_at"));
 	field("Last used:", box_str(box, "last_used_at"));
 	print_list("Ports:", js_get(box, "ports"));
+	print_egress("Front:", js_get(js_get(box, "network"), "front"));
+	print_egress("Vault:", js_get(js_get(box, "network"), "vault"));
 	field("Plan:", box_str(box, "plan_hash"));
 	print_list("Notes:", js_get(box, "notes"));
 	touched_print(box);

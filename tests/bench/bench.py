@@ -76,6 +76,8 @@ class HostOnly:
         libexec.mkdir()
         (libexec / "sbxd").symlink_to(rigs.PROGRAMS / "sbxd")
         (libexec / "sbx-machine").symlink_to(BUILD / "tests/bench/fake_machine")
+        for program in rigs.EGRESS:
+            (libexec / program).symlink_to(rigs.PROGRAMS / program)
         for program in rigs.PROGRAMS.parent.rglob("sbx-guest"):
             if program.is_file():
                 (libexec / "sbx-guest").symlink_to(program)

@@ -14,7 +14,8 @@ import pytest
 
 ROUNDS = int(os.environ.get("SBX_KILL_ROUNDS") or 100)
 # of a hundred rounds
-SHARES = {"sbxd": 26, "client": 20, "machine": 15, "engine": 15, "sbxd+client": 12, "sbxd+machine": 6, "sbxd+engine": 6}
+SHARES = {"sbxd": 16, "client": 12, "machine": 11, "engine": 11, "front": 12, "vault": 12, "sbxd+client": 8,
+          "sbxd+machine": 6, "sbxd+engine": 6, "sbxd+front": 3, "sbxd+vault": 3}
 NAMES = ("box-k1", "box-k2")
 
 
@@ -25,10 +26,28 @@ def rounds(rand):
     return kinds
 
 
+def egress_pid(rig, name, which, other_than=0, timeout=5):
+    """pid of a running sandbox's front or vault, which is another one than before."""
+    end = time.monotonic() + timeout
+    while True:
+        found = rig.network_of(name)
+        if found["trouble"]:
+            # three ends within ten seconds: refused until it is started anew
+            assert not rig.egress_of(name), found
+            assert rig.sbx("stop", name, timeout=60).code == 0
+            assert rig.sbx("start", name, timeout=90).code == 0
+        elif found[which]["state"] == "running" and found[which]["pid"] != other_than:
+            return found[which]["pid"]
+        assert time.monotonic() < end, found
+        time.sleep(0.05)
+
+
 def victims(rig, name, kind):
     """pids of one kind of process."""
     if kind == "sbxd":
         return [p for p, n in rig.look().items() if n == "sbxd"]
+    if kind in ("front", "vault"):
+        return [egress_pid(rig, name, kind)]
     group = rig.machine_of(name)
     if kind == "engine":
         return [p for p, n in group.items() if n.startswith("qemu")]
@@ -82,8 +101,10 @@ def one_kill(rig, boxes, name, kind, pause, where):
         assert rig.wait_status(name, ("crashed", "stopped"), 10) in ("crashed", "stopped"), where
         client.stdout.close()
         assert client.wait(20) != 0, (where, "what was cut off is no success")
-        group = rig.machine_of(name)
+        group = {**rig.machine_of(name), **rig.egress_of(name)}
         assert not group, (where, "left behind", group)
+    for kind in {"front", "vault"} & set(kinds):
+        egress_pid(rig, name, kind, other_than=found[kind][0])
     run = boxes[name].run("cat", "/root/file", flags=("-u", "0"), timeout=90)
     assert run.code == 0 and run.text == "mine\n", (where, run)
     client.stdout.close()
@@ -93,14 +114,15 @@ def one_kill(rig, boxes, name, kind, pause, where):
 def no_strangers(rig):
     """One daemon, and of machines and engines only those of the two sandboxes."""
     assert len([p for p, n in rig.look().items() if n == "sbxd"]) == 1
-    groups = {p for n in NAMES for p in rig.machine_of(n)}
-    strangers = {p: n for p, n in rig.alive().items() if n.startswith(("qemu", "sbx-machine")) and p not in groups}
+    groups = {p for n in NAMES for p in rig.group_of(n)}
+    programs = ("qemu", "sbx-machine", "sbx-front", "sbx-vault")
+    strangers = {p: n for p, n in rig.alive().items() if n.startswith(programs) and p not in groups}
     assert not strangers, strangers
 
 
 def test_kill_loop(rig, boxes):
     seed, rand = seeded()
-    counts = dict.fromkeys(("sbxd", "client", "machine", "engine"), 0)
+    counts = dict.fromkeys(("sbxd", "client", "machine", "engine", "front", "vault"), 0)
     for number, kind in enumerate(rounds(rand)):
         name = rand.choice(NAMES)
         for k in kind.split("+"):
