@@ -162,13 +162,30 @@ def test_signals_go_to_the_command(box, number):
     assert child.wait(15) == (5 if number == signal.SIGINT else 6)
 
 
-def test_no_network_is_refused_fast(box):
-    """No card: a connection and a look-up fail at once, with words, and never hang."""
+def test_what_is_not_allowed_is_refused_fast(box):
+    """A connection, a look-up and a datagram that no rule allows fail at once, with words, and never hang."""
     started = time.monotonic()
-    assert box.sh("curl -sS -m 20 http://192.0.2.1/").code != 0
+    run = box.sh("curl -sS -m 20 http://192.0.2.1/; curl -sS -f -m 20 http://192.0.2.1/")
+    assert run.code != 0 and '"code":"denied"' in run.text, run
     assert box.sh("getent hosts example.com").code != 0
-    assert time.monotonic() - started < 10
-    assert set(box.ok("ls /sys/class/net").split()) == {"lo"}
+    assert box.sh("curl -sSf -m 20 http://[2001:db8::1]:22/").code != 0
+    assert box.python("""
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5)
+s.connect(("192.0.2.1", 443)); s.send(b"x")
+try: s.recv(1)
+except ConnectionRefusedError: print("refused")
+""").text == "refused\n"
+    assert time.monotonic() - started < 15
+    assert set(box.ok("ls /sys/class/net").split()) == {"lo", "sbx0"}
+
+
+def test_forwarder_comes_back(box):
+    """One that is killed inside is there again at once, with the connections that came in the meantime."""
+    before = box.ok("pgrep -x sbx-forward").strip()
+    box.root_ok("kill -9 $(pgrep -x sbx-forward)")
+    assert '"code":"denied"' in box.sh("curl -sS -m 20 http://192.0.2.1/").text
+    assert box.ok("pgrep -x sbx-forward").strip() != before
 
 
 def test_zombies_are_reaped(box):
