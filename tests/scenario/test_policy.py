@@ -1,5 +1,7 @@
 """The policy as a person meets it: rules, what they mean, what survives, what is refused. No guest is needed."""
+import itertools
 import json
+import subprocess
 import threading
 
 import pytest
@@ -115,6 +117,55 @@ def test_changes_stand_in_the_log(rig):
     lines = [json.loads(line) for line in rig.ok("policy", "log", "--json").text.splitlines()]
     done = [(r["what"], r["detail"]) for r in lines if r["event"] == "admin"]
     assert ("policy.allow", f"{rule} a.example.com") in done and ("policy.rm", rule) in done
+
+
+NUMBERS = itertools.count(1000000)
+
+
+def records(rig, *more):
+    """Records as front and vault leave them; what reads them does not ask for the chain."""
+    rig.ok("policy", "ls")
+    base = {"decision": "deny", "sandbox": "box", "id": "0" * 16, "agent": "shell", "proxy": "transparent",
+            "host": "x.example.com", "port": 443, "method": "", "path": "", "rule": "", "reason": "default-deny"}
+    with open(rig.state / "audit" / "audit.jsonl", "a") as log:
+        for record in more:
+            seq = next(NUMBERS)
+            line = {"seq": seq, "time": f"2026-01-29T10:15:{seq % 60:02}.000Z", "event": "tcp", **base, **record,
+                    "prev": "0" * 64, "hash": "0" * 64}
+            log.write(json.dumps(line, separators=(",", ":")) + "\n")
+
+
+def test_log(rig):
+    rig.ok("daemon", "stop")
+    for old in (rig.state / "audit").iterdir():
+        old.unlink()
+    odd = {"host": "a\u001b[2Jb\u202e.example.com", "rule": "r7"}
+    records(rig, {}, {}, odd, {"decision": "allow", "event": "http", "method": "GET", "path": "/\u001b]0;x\u0007",
+                               "rule": "r1", "reason": "rule", "sandbox": "other"})
+    run = rig.ok("policy", "log")
+    assert_printable(run.out)
+    blocked, allowed = run.text.split("Allowed requests:")
+    assert blocked.startswith("Blocked requests:")
+    [line] = [w for w in blocked.splitlines() if "x.example.com:443" in w]
+    assert line.split()[0] == "box" and line.split()[-1] == "2" and "default-deny" in line
+    assert "r1" in allowed and "other" in allowed
+    assert "other" not in rig.ok("policy", "log", "box").text
+    assert rig.ok("policy", "log", "other", "--json").text.count("\n") == 1
+    follow = rig.popen("policy", "log", "-f", stdout=subprocess.PIPE)
+    late = threading.Timer(20, follow.kill)
+    late.start()
+    records(rig, {"host": "late.example.com"})
+    for line in follow.stdout:
+        if b"late.example.com" in line:
+            break
+    else:
+        raise AssertionError("the new record was not shown")
+    late.cancel()
+    follow.kill()
+    follow.wait()
+    rig.ok("daemon", "stop")
+    for old in (rig.state / "audit").iterdir():
+        old.unlink()
 
 
 def test_many_at_once(rig):
