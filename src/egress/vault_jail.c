@@ -55,6 +55,11 @@
 		CALL(futex, "the C library's locks"), CALL(getpid, "OpenSSL: are we a fork?"),     \
 		CALL(exit_group, "the end")
 
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1 /* clang's way to say what gcc says by that */
+#endif
+#endif
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZER                                                                                  \
 	, CALL(sigaltstack, "the sanitizer"), CALL(gettid, "the sanitizer"),                       \

@@ -232,7 +232,9 @@ static int set_peer(struct tls *t, const char *host)
 	if (!tls_name_ok(host))
 		return -EINVAL;
 	if (X509_VERIFY_PARAM_set1_host(p, host, 0) != 1 ||
-		SSL_set_tlsext_host_name(t->ssl, host) != 1)
+		/* SSL_set_tlsext_host_name(), without its cast */
+		SSL_ctrl(t->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+			(void *)(uintptr_t)host) != 1)
 		return -ENOMEM;
 	return 0;
 }

