@@ -38,7 +38,7 @@ _sbx()
 	cp) words="--follow-link --json" ;;
 	logs) words="--console --tail --raw --json" ;;
 	policy) words="--sandbox --method --path --websocket --grpc --kind --address --wide --source --decision --follow --limit --force --json" ;;
-	approve) words="--deny --remember --json" ;;
+	approve) words="--deny --remember --follow --json" ;;
 	secret) words="--sandbox --command --refresh --from-env --all --dry-run --services --json" ;;
 	audit | settings) words="--json" ;;
 	image) words="--json --quiet --force --name" ;;

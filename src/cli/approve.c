@@ -5,8 +5,11 @@
 #include "cli/verb.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+
+#define FOLLOW_MS 1000
 
 static int get_all(struct api *api, struct js **ret, struct err *e)
 {
@@ -68,46 +71,79 @@ static int answer(struct api *api, const char *id, bool allow, const char *remem
 	return api_call(api, "POST", target, body, API_CALL_MS, NULL, e);
 }
 
-/* ask_each() - on the terminal, one after the other; anything but y is a no, s skips */
-static int ask_each(struct api *api, const char *remember, struct err *e)
+/* Requests that were shown; a number is never given twice, so the greatest says it all. */
+struct asking {
+	struct api *api;
+	const char *remember;
+	int64_t shown;
+	bool end; /* no more answers come */
+};
+
+/* ask_one() - anything but y is a no, s leaves it to somebody else, or to its time */
+static int ask_one(struct asking *q, const struct js *w, struct err *e)
+{
+	char line[16] = "", id[32];
+	int r;
+
+	describe(w);
+	printf("Let it pass? (y/N/s to skip) ");
+	(void)fflush(stdout);
+	q->shown = js_int(js_get(w, "id"), 0);
+	q->end = !fgets(line, sizeof(line), stdin);
+	if (q->end || line[0] == 's')
+		return 0;
+	(void)snprintf(id, sizeof(id), "%" PRId64, q->shown);
+	r = answer(q->api, id, line[0] == 'y' || line[0] == 'Y', q->remember, e);
+	if (r < 0 && e->code == ERR_NOT_FOUND) {
+		report_note("too late: %s", e->msg);
+		*e = (struct err){0};
+		return 0;
+	}
+	return r;
+}
+
+/* ask_new() - those that were not shown yet, one after the other */
+static int ask_new(struct asking *q, bool *ret_any, struct err *e)
 {
 	AUTO_JS all = NULL;
 	const struct js *list;
-	int r = get_all(api, &all, e);
+	int r = get_all(q->api, &all, e);
 
-	if (r < 0)
-		return r;
 	list = js_get(all, "approvals");
-	if (js_len(list) == 0)
-		report_note("nothing waits for an answer");
-	for (size_t i = 0; i < js_len(list) && r == 0; i++) {
-		char line[16] = "", id[32];
-
-		describe(js_at(list, i));
-		printf("Let it pass? (y/N/s to skip) ");
-		(void)fflush(stdout);
-		if (!fgets(line, sizeof(line), stdin))
-			return 0;
-		if (line[0] == 's')
-			continue;
-		(void)snprintf(id, sizeof(id), "%" PRId64, js_int(js_get(js_at(list, i), "id"), 0));
-		r = answer(api, id, line[0] == 'y' || line[0] == 'Y', remember, e);
-		if (r == -ENOENT || (r < 0 && e->code == ERR_NOT_FOUND)) {
-			report_note("too late: %s", e->msg);
-			r = 0;
+	for (size_t i = 0; i < js_len(list) && r == 0 && !q->end; i++)
+		if (js_int(js_get(js_at(list, i), "id"), 0) > q->shown) {
+			*ret_any = true;
+			r = ask_one(q, js_at(list, i), e);
 		}
-	}
+	return r;
+}
+
+/* ask_all() - on the terminal; with @follow also what comes, until the end of input */
+static int ask_all(struct asking *q, bool follow, struct err *e)
+{
+	bool any = false;
+	int r;
+
+	do {
+		r = ask_new(q, &any, e);
+		if (r == 0 && follow && !q->end)
+			(void)poll(NULL, 0, FOLLOW_MS);
+	} while (r == 0 && follow && !q->end);
+	if (r == 0 && !any && !follow)
+		report_note("nothing waits for an answer");
 	return r;
 }
 
 int verb_approve(int argc, char **argv)
 {
-	static const struct plain_form form = {.options = OPT_JSON | OPT_DENY | OPT_REMEMBER,
+	static const struct plain_form form = {
+		.options = OPT_JSON | OPT_DENY | OPT_REMEMBER | OPT_FOLLOW,
 		.max_words = 64,
 		.words = "[ls | ID...]",
 		.doc = "Answer requests that a rule says to ask about: those with these numbers, "
 		       "or, on a "
-		       "terminal, one after the other. ls lists them."};
+		       "terminal, one after the other; with --follow also those that come. ls "
+		       "lists them."};
 	AUTO(plain_args) a = {0};
 	AUTO(api) api = {0};
 	struct err e = {0};
@@ -126,7 +162,9 @@ int verb_approve(int argc, char **argv)
 	if (api_open(&api, API_START, &e) < 0)
 		return report_err(&e, CLI_FAIL);
 	if (a.n_words == 0) {
-		if (ask_each(&api, a.remember, &e) < 0)
+		struct asking q = {.api = &api, .remember = a.remember};
+
+		if (ask_all(&q, a.given & OPT_FOLLOW, &e) < 0)
 			return report_err(&e, CLI_FAIL);
 		return report_flush();
 	}

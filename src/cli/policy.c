@@ -198,6 +198,11 @@ static int remove_id(struct api *api, const char *id, struct err *e)
 	return api_call(api, "DELETE", target, NULL, API_CALL_MS, NULL, e);
 }
 
+static bool is_id(const char *word)
+{
+	return word[0] == 'r' && word[1] && word[1 + strspn(word + 1, "0123456789")] == '\0';
+}
+
 /* matches() - is @word the resource of that rule, and the rule one of the scope that is meant? */
 static bool matches(const struct js *rule, const char *word, const char *sandbox)
 {
@@ -205,27 +210,32 @@ static bool matches(const struct js *rule, const char *word, const char *sandbox
 
 	if (strcmp(box_str(rule, "resource"), word) != 0)
 		return false;
-	if (id[0] != 'r' || id[1] < '0' || id[1] > '9')
+	if (!is_id(id))
 		return false;
 	return strcmp(box_str(rule, "sandbox"), sandbox ? sandbox : "") == 0;
 }
 
 /* remove_word() - a rule's id, or a resource: then all added rules that have it */
-static int remove_word(struct api *api, const struct js *rules, const char *word,
-	const char *sandbox, struct err *e)
+static int remove_word(struct api *api, const char *word, const char *sandbox, struct err *e)
 {
+	AUTO_JS policy = NULL;
+	const struct js *rules;
 	bool found = false;
+	int r;
 
-	for (size_t i = 0; i < js_len(rules); i++) {
+	if (is_id(word))
+		return remove_id(api, word, e);
+	r = policy_get(api, sandbox, &policy, e);
+	rules = js_get(policy, "rules");
+	for (size_t i = 0; i < js_len(rules) && r == 0; i++) {
 		const struct js *rule = js_at(rules, i);
 
 		if (!matches(rule, word, sandbox))
 			continue;
 		found = true;
-		if (remove_id(api, box_str(rule, "id"), e) < 0)
-			return e->num;
+		r = remove_id(api, box_str(rule, "id"), e);
 	}
-	return found ? 0 : remove_id(api, word, e);
+	return r < 0 || found ? r : remove_id(api, word, e);
 }
 
 static int policy_rm(int argc, char **argv)
@@ -238,18 +248,17 @@ static int policy_rm(int argc, char **argv)
 		       "it."};
 	AUTO(plain_args) a = {0};
 	AUTO(api) api = {0};
-	AUTO_JS policy = NULL;
 	struct err e = {0};
 	int status = verb_plain(argc, argv, &form, &a);
 
 	if (status)
 		return status;
 	policy_skip_word(&a);
-	if (api_open(&api, API_START, &e) < 0 || policy_get(&api, a.sandbox, &policy, &e) < 0)
+	if (api_open(&api, API_START, &e) < 0)
 		return report_err(&e, CLI_FAIL);
 	for (size_t i = 0; i < a.n_words; i++) {
 		e = (struct err){0};
-		if (remove_word(&api, js_get(policy, "rules"), a.words[i], a.sandbox, &e) < 0)
+		if (remove_word(&api, a.words[i], a.sandbox, &e) < 0)
 			status = report_err(&e, CLI_FAIL);
 	}
 	return status;

@@ -171,9 +171,9 @@ static int store_new(struct api_call *a, struct rules *all, struct err *e)
 
 	if (r < 0)
 		return r;
-	if (f.total + all->n > POLICY_RULES_MAX / 2)
-		return err_set(e, ERR_LIMIT, -ENOSPC, "there are more than %u rules already",
-			POLICY_RULES_MAX / 2);
+	if (f.total + all->n > RULES_ADDED_MAX)
+		return err_set(
+			e, ERR_LIMIT, -ENOSPC, "more than %d rules were added", RULES_ADDED_MAX);
 	fresh.v = calloc(all->n + 1, sizeof(*fresh.v));
 	if (!fresh.v)
 		return no_memory(e);

@@ -8,8 +8,9 @@
 #include "json/json.h"
 #include "store/policy.h"
 
-#define RULES_LIST_MAX 256 /* resources of one request */
-#define RULES_TEXT_MAX 8192 /* bytes of a list of resources */
+#define RULES_LIST_MAX	256 /* resources of one request */
+#define RULES_ADDED_MAX 2000 /* of all sandboxes together */
+#define RULES_TEXT_MAX	8192 /* bytes of a list of resources */
 
 struct rules {
 	struct store_rule *v; /* heap */
