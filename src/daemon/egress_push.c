@@ -10,9 +10,11 @@
 #include "daemon/sandbox.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 
 /* One at a time: what is sent last is what is in force, in both. */
 void egress_push_begin(struct sandbox *s)
@@ -164,13 +166,28 @@ void egress_verdict(struct sandbox *s, uint64_t id, bool allow)
 
 /* ---- changes that come from elsewhere ---- */
 
+/* close_way() - what could not be told is not in force: nothing may go on under what was before. Both
+ * end; they come back with what holds now, or (egress.c) not at all.
+ */
+static void close_way(struct sandbox *s, const struct err *e)
+{
+	log_err("sandbox %s: front and vault are ended, since they could not be told of a change: "
+		"%s",
+		s->name, e->msg);
+	(void)pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < EGRESS_ENDS; i++)
+		if (s->egress.end[i].pidfd >= 0)
+			(void)pidfd_send_signal(s->egress.end[i].pidfd, SIGKILL, NULL, 0);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
 /* new_table() - of rules, or of credentials */
 static void new_table(struct sandbox *s)
 {
 	struct err e = {0};
 
 	if (egress_push_policy(s, &e) < 0)
-		log_err("sandbox %s: %s", s->name, e.msg);
+		close_way(s, &e);
 }
 
 static void new_value(struct sandbox *s, const char *name, const void *value, size_t len)
@@ -178,7 +195,7 @@ static void new_value(struct sandbox *s, const char *name, const void *value, si
 	struct err e = {0};
 
 	if (egress_push_secret(s, name, value, len, &e) < 0)
-		log_err("sandbox %s: %s", s->name, e.msg);
+		close_way(s, &e);
 }
 
 /* answered() - by a person, or because nobody did in time */

@@ -1,6 +1,8 @@
 /* test_policy.c - policy over the API: rules, presets, check, the organisation's file, what survives */
 #include "check.h"
 #include "rig.h"
+#include "base/clock.h"
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,6 +283,102 @@ static void test_approvals_api(void **state)
 		rig_ask(rig, "POST", "/v1/approvals/x", "{\"decision\":\"deny\"}", &v), 404);
 }
 
+/* ---- sandboxes that run ---- */
+
+static pid_t front_pid(void)
+{
+	const struct js *v;
+
+	assert_int_equal(rig_ask(rig, "GET", "/v1/sandboxes/box", NULL, &v), 200);
+	v = js_get(js_get(v, "network"), "front");
+	return strcmp(rig_str(v, "state"), "running") == 0 ? (pid_t)js_int(js_get(v, "pid"), 0) : 0;
+}
+
+/* front_saw() - how often @line stands in what the front was told since it was started */
+static unsigned front_saw(const char *line)
+{
+	char below[128], text[64];
+	unsigned n = 0;
+	FILE *f;
+
+	snprintf(below, sizeof(below), "state/sandboxes/%s/front.seen", rig_id(rig, "box"));
+	f = fopen(rig_path(rig, below), "re");
+	while (f && fgets(text, sizeof(text), f))
+		n += strncmp(text, line, strlen(line)) == 0;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static void test_change_reaches_or_closes(void **state)
+{
+	int64_t begin, deadline;
+	unsigned before;
+	pid_t front;
+
+	(void)state;
+	NEED_RIG();
+	rig_create(rig, "box");
+	rig_start(rig, "box");
+	before = front_saw("config");
+	begin = clock_ms();
+	assert_int_equal(rule("allow", "new.example.com", "", NULL), 201);
+	assert_int_equal(front_saw("config"), before + 1); /* in force when it is answered */
+	print_message("%lld ms from rule to sandbox\n", (long long)(clock_ms() - begin));
+	assert_true(clock_ms() - begin < 1000);
+	assert_int_equal(rule("allow", "new.example.com", "?sandbox=box", NULL), 201);
+	assert_int_equal(front_saw("config"), before + 2);
+	/* one that does not listen does not go on under the old rules */
+	front = front_pid();
+	assert_true(front > 0);
+	assert_int_equal(kill(front, SIGSTOP), 0);
+	assert_int_equal(rule("deny", "new.example.com", "", NULL), 201);
+	deadline = clock_ms() + 5000;
+	while ((front_pid() == front || front_saw("config") != 1) && clock_ms() < deadline)
+		usleep(10000);
+	assert_int_not_equal(front_pid(), front);
+	assert_int_equal(front_saw("config"), 1); /* a new one, and it knows */
+}
+
+static void test_question(void **state)
+{
+	int64_t deadline;
+	const struct js *v = NULL;
+	char target[64];
+	FILE *f;
+
+	(void)state;
+	NEED_RIG();
+	f = fopen(rig_path(rig, "libexec/front.mode"), "we");
+	assert_non_null(f);
+	assert_true(fputs("ask", f) >= 0);
+	fclose(f);
+	rig_create(rig, "box");
+	rig_start(rig, "box");
+	deadline = clock_ms() + 5000;
+	do {
+		assert_int_equal(rig_ask(rig, "GET", "/v1/approvals", NULL, &v), 200);
+		v = js_at(js_get(v, "approvals"), 0);
+	} while (!v && clock_ms() < deadline && usleep(10000) == 0);
+	assert_non_null(v);
+	assert_string_equal(rig_str(v, "sandbox"), "box");
+	assert_string_equal(rig_str(v, "host"), "example.com");
+	assert_string_equal(rig_str(v, "method"), "GET");
+	assert_true(js_int(js_get(v, "seconds_left"), 0) > 60);
+	snprintf(target, sizeof(target), "/v1/approvals/%lld",
+		(long long)js_int(js_get(v, "id"), 0));
+	assert_int_equal(rig_ask(rig, "POST", target,
+				 "{\"decision\":\"allow\",\"remember\":\"sandbox\"}", &v),
+		204);
+	assert_int_equal(rig_ask(rig, "POST", target, "{\"decision\":\"deny\"}", &v), 404);
+	deadline = clock_ms() + 5000;
+	while (front_saw("verdict 1") == 0 && clock_ms() < deadline)
+		usleep(10000);
+	assert_int_equal(front_saw("verdict 1"), 1);
+	assert_string_equal(check("example.com:443", "\"sandbox\":\"box\""), "allow rule r1");
+	assert_string_equal(check("example.com:443", ""), "deny default-deny ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +389,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_organisation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_database_closes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_approvals_api, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_change_reaches_or_closes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_question, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
