@@ -128,7 +128,8 @@ void chan_flush(struct chan *c)
 		c->out_pos = 0;
 		if (c->state == CHAN_IDLE && c->out.cap > KEEP_IDLE)
 			buf_fini(&c->out);
-	} else if (c->out_pos > OUT_MAX / 2) {
+	} else if (c->out_pos > VAULT_QUEUE_MAX / 2) {
+		/* early: behind a full queue a whole window of HTTP/2 may still come */
 		buf_eat(&c->out, c->out_pos);
 		c->out_pos = 0;
 	}

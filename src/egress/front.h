@@ -224,7 +224,7 @@ size_t front_deny_text(const struct front_exchange *x, const char *code, const c
 struct front_channel {
 	struct front *f;
 	struct front_channel *next, *next_dirty;
-	bool dirty, dead, held;
+	bool dirty, dead, held, again;
 	int fd;
 	struct loop_fd *src;
 	uint32_t events;

@@ -1,6 +1,7 @@
 /* Channels to the vault: each carries one exchange at a time, as frames over a stream socket. */
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "egress/front.h"
 #include <errno.h>
 #include <sys/epoll.h>
@@ -21,6 +22,7 @@ static void broken(struct front_channel *ch)
 {
 	struct front_exchange *x = ch->x;
 
+	log_debug("a channel broke (%s)", x ? "in use" : "idle");
 	front_channel_kill(ch);
 	if (x)
 		front_exchange_cut(x, 502, "vault", "the way out was interrupted");
@@ -105,11 +107,14 @@ static void on_event(void *ctx, uint32_t events)
 	if (events & EPOLLOUT)
 		front_channel_dirty(ch);
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+		/* Held: what it still has to say is read when there is room, and then its end. */
 		if (ch->held && (events & (EPOLLHUP | EPOLLERR))) {
-			broken(ch);
+			loop_del_fd(ch->src);
+			ch->src = NULL;
 			return;
 		}
-		for (unsigned i = 0; i < READS && input(ch); i++)
+		/* It may be held since the kernel was told what we wait for. */
+		for (unsigned i = 0; i < READS && !ch->held && input(ch); i++)
 			;
 		front_channel_dirty(ch);
 	}
@@ -231,6 +236,7 @@ void front_channel_go_on(struct front_channel *ch)
 			return;
 		buf_eat(&ch->in, used);
 	}
+	ch->again = !ch->src && !ch->held;
 	front_channel_dirty(ch);
 }
 
@@ -250,6 +256,11 @@ static void room(struct front_channel *ch)
 void front_channel_flush(struct front_channel *ch)
 {
 	ch->dirty = false;
+	if (ch->again) { /* its end was seen while it was held */
+		ch->again = false;
+		while (input(ch))
+			;
+	}
 	while (!ch->dead && ch->out_at < ch->out.len) {
 		ssize_t n = write(ch->fd, ch->out.data + ch->out_at, ch->out.len - ch->out_at);
 

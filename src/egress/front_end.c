@@ -14,8 +14,12 @@ static void detach(struct front_exchange *x)
 		*at = x->next;
 		x->s->n_exchanges--;
 	}
-	if (x->s->h2 && x->id)
+	if (x->s->h2 && x->id) {
+		/* What is left of its body is read and forgotten: its window must not close. */
+		h2_consume(x->s->h2, x->id, x->owed);
+		x->owed = 0;
 		h2_set_user(x->s->h2, x->id, NULL);
+	}
 	x->next = x->f->over;
 	x->f->over = x;
 }

@@ -1,4 +1,5 @@
 /* An exchange: one request (tunnel, name) judged, sent to the vault, and what comes back. */
+#include "base/log.h"
 #include "egress/front.h"
 #include <errno.h>
 #include <stdio.h>
@@ -242,6 +243,7 @@ void front_exchange_up_end(struct front_exchange *x, const struct egress_fields 
 
 static bool bad_peer(struct front_exchange *x)
 {
+	log_debug("the vault broke the rules of a channel");
 	x->f->stats.faults++;
 	front_exchange_cut(x, 502, "vault", "the way out answered nonsense");
 	return true;

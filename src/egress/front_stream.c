@@ -346,6 +346,9 @@ void front_stream_round(struct front_stream *s)
 		if (s->dead)
 			return;
 	}
+	/* What waits for the descriptor goes first: it makes room for the frames behind it. */
+	if (!front_stream_flush(s))
+		return;
 	if (s->state == FRONT_H2)
 		front_h2_output(s);
 	if (s->dead || !front_stream_flush(s))

@@ -63,10 +63,13 @@ ssize_t h2_pull(nghttp2_session *ng, int32_t stream, uint8_t *dst, size_t len, u
 {
 	struct h2 *h = ctx;
 	struct h2_stream *s = source->ptr;
-	size_t n = s->out.len - s->sent;
+	size_t n;
 
 	(void)ng;
 	(void)stream;
+	if (s->out.len == s->sent)
+		tell_room(h, s); /* its user may have more at once */
+	n = s->out.len - s->sent;
 	if (n > len)
 		n = len;
 	if (n > 0)

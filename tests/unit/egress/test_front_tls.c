@@ -461,6 +461,17 @@ static void test_h2_upload(void **state)
 	h2_run(r, &g, &h);
 	assert_int_equal(r->body, sent);
 	assert_true(has(h.log, ":404"));
+	/* answered before the body has come: the rest of it is taken, and goes nowhere */
+	h.len = 0;
+	sent = 0;
+	id = get(&h, "POST", "a.test", "/early", NULL, false);
+	for (unsigned i = 0; i < 40 && sent < (1U << 20); i++) {
+		if (h2_send(h.h, id, block, sizeof(block)) == 0)
+			sent += sizeof(block);
+		h2_run(r, &g, &h);
+	}
+	assert_true(sent >= (1U << 20) || strstr(h.log, "closed"));
+	assert_true(has(h.log, ":404"));
 	h2_free(h.h);
 	guest_fini(&g);
 	rig_free(r);
