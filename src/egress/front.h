@@ -67,6 +67,7 @@ struct front_stream {
 	bool dirty, dead;
 	bool eof; /* the guest sends nothing more */
 	bool held; /* not read: too much waits behind */
+	bool pushed; /* bytes came while it was held */
 	bool again; /* bytes may wait where epoll does not see them */
 	bool shut; /* our direction was closed */
 	bool half; /* RDHUP was seen */
@@ -99,6 +100,8 @@ struct front_stream {
 int front_stream_open(struct front *f, int fd, uint32_t port); /* takes @fd in any case */
 /* front_stream_read() - bytes of the guest, out of TLS when there is one: as tls_read() tells */
 ssize_t front_stream_read(struct front_stream *s, void *p, size_t cap) MUST_USE;
+/* front_stream_ahead() - were bytes read that TLS has not yet given out? */
+bool front_stream_ahead(const struct front_stream *s);
 void front_stream_dirty(struct front_stream *s); /* look after it at the end of the round */
 void front_stream_kill(struct front_stream *s); /* close at once; its exchanges are given up */
 void front_stream_last(struct front_stream *s); /* close when out is empty */
@@ -280,6 +283,8 @@ struct front_audit {
 	unsigned n_waiting, n_flying;
 	size_t flying_bytes;
 	uint32_t seq; /* of the AUDIT on its way; 0: none */
+	int delay_ms; /* a record waits so long for others to go with it */
+	int64_t since_ms; /* when the first that waits came */
 };
 
 struct front {

@@ -6,6 +6,7 @@
 
 #define WAITING_MAX 1024 /* records; beyond them new requests are refused */
 #define BATCH_BYTES 12288
+#define BATCH	    32 /* records that are enough for a message */
 #define PATH_SHOWN  1024
 
 void front_audit(struct front *f, const struct egress_record *r)
@@ -18,6 +19,10 @@ void front_audit(struct front *f, const struct egress_record *r)
 	/* Refusals of what comes when the queue is full are counted, not written. */
 	if (f->audit.n_waiting >= WAITING_MAX + 256)
 		return;
+	if (f->audit.n_waiting == 0) {
+		f->audit.since_ms = f->now;
+		front_tick_at(f, f->now + f->audit.delay_ms);
+	}
 	if (egress_put_record(&f->audit.waiting, &stamped) == 0)
 		f->audit.n_waiting++;
 }
@@ -52,6 +57,8 @@ void front_audit_send(struct front *f)
 
 	if (a->n_flying > 0 || a->n_waiting == 0 || f->control_fd < 0)
 		return;
+	if (a->n_waiting < BATCH && f->now - a->since_ms < a->delay_ms)
+		return;
 	n = batch(&a->waiting, &a->n_flying);
 	m.seq = ++f->seq;
 	m.blob = (const uint8_t *)a->waiting.data;
@@ -63,6 +70,7 @@ void front_audit_send(struct front *f)
 	a->seq = m.seq;
 	a->flying_bytes = n;
 	a->n_waiting -= a->n_flying;
+	a->since_ms = f->now;
 }
 
 /* front_audit_answer() - written: they are forgotten; not written: they are sent again */
@@ -79,6 +87,8 @@ void front_audit_answer(struct front *f, uint32_t seq, int result)
 	buf_eat(&a->waiting, a->flying_bytes);
 	a->n_flying = 0;
 	front_buf_rest(&a->waiting);
+	if (a->n_waiting > 0)
+		front_tick_at(f, a->since_ms + a->delay_ms);
 }
 
 void front_audit_reset(struct front *f)

@@ -96,7 +96,8 @@ static bool input(struct front_channel *ch)
 		broken(ch);
 		return false;
 	}
-	return n > 0 && !ch->dead && !ch->held;
+	/* Less than there was room for: it was all. */
+	return n == (ssize_t)sizeof(f->scratch) && !ch->dead && !ch->held;
 }
 
 static void on_event(void *ctx, uint32_t events)
@@ -258,8 +259,8 @@ void front_channel_flush(struct front_channel *ch)
 	ch->dirty = false;
 	if (ch->again) { /* its end was seen while it was held */
 		ch->again = false;
-		while (input(ch))
-			;
+		while (!ch->dead && !ch->held)
+			(void)input(ch);
 	}
 	while (!ch->dead && ch->out_at < ch->out.len) {
 		ssize_t n = write(ch->fd, ch->out.data + ch->out_at, ch->out.len - ch->out_at);

@@ -148,21 +148,18 @@ static void on_control(void *ctx, uint32_t events)
 	static uint8_t bytes[EGRESS_CONTROL_MAX + 1];
 	struct front *f = ctx;
 
+	struct egress_msg m;
+	AUTO_FD fd = -1;
+	ssize_t n = io_recv_fd(f->control_fd, bytes, sizeof(bytes), &fd, 0);
+
 	(void)events;
 	f->now = clock_ms();
-	for (unsigned i = 0; i < MESSAGES && f->control_fd >= 0; i++) {
-		struct egress_msg m;
-		AUTO_FD fd = -1;
-		ssize_t n = io_recv_fd(f->control_fd, bytes, sizeof(bytes), &fd, 0);
-
-		if (n == -ETIMEDOUT || n == -EAGAIN)
-			return;
-		if (n <= 0 || egress_get_msg(bytes, (size_t)n, fd >= 0, &m) != PROTO_OK) {
-			disconnect(f);
-			return;
-		}
+	if (n == -ETIMEDOUT || n == -EAGAIN)
+		return;
+	if (n <= 0 || egress_get_msg(bytes, (size_t)n, fd >= 0, &m) != PROTO_OK)
+		disconnect(f);
+	else
 		on_message(f, &m, TAKE_FD(fd));
-	}
 }
 
 int front_control_take(struct front *f, int fd)

@@ -313,7 +313,8 @@ void front_h1_input(struct front_stream *s)
 			front_stream_kill(s);
 			return;
 		}
-		if (s->state != FRONT_H1)
+		if (s->state != FRONT_H1 ||
+			(n < (ssize_t)sizeof(s->f->scratch) && !front_stream_ahead(s)))
 			return;
 	}
 	s->again = true;

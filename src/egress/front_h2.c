@@ -167,8 +167,9 @@ void front_h2_input(struct front_stream *s)
 		}
 		if (!take(s, s->f->scratch, (size_t)n))
 			return;
-		if (i == READS - 1)
-			s->again = true;
+		if (n < (ssize_t)sizeof(s->f->scratch) && !front_stream_ahead(s))
+			break;
+		s->again = i == READS - 1;
 	}
 	front_stream_dirty(s);
 }

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TEXT_MAX (192U << 10)
+#define TEXT_MAX       (192U << 10)
+#define AUDIT_DELAY_MS 50
 
 int front_start(struct front *f, struct err *e)
 {
@@ -35,6 +36,7 @@ int front_open(struct front *f, const char *id, struct err *e)
 		return r;
 	(void)snprintf(f->id, sizeof(f->id), "%s", id);
 	f->dir_fd = EGRESS_DIR_FD;
+	f->audit.delay_ms = AUDIT_DELAY_MS;
 	return front_control_start(f, e);
 }
 

@@ -15,7 +15,8 @@ static void watch(struct front_stream *s)
 
 	if (!s->src)
 		return;
-	if (!s->held && !s->eof)
+	/* Most that are held go on before anything comes: only what does come is waited out. */
+	if (!s->eof && !(s->held && s->pushed))
 		want |= EPOLLIN;
 	if (!s->half)
 		want |= EPOLLRDHUP;
@@ -55,7 +56,9 @@ static void on_event(void *ctx, uint32_t events)
 	if (events & EPOLLOUT)
 		s->blocked = false;
 	front_stream_dirty(s);
-	if ((events & EPOLLIN) || s->state == FRONT_TLS)
+	if (s->held && (events & EPOLLIN) && s->state != FRONT_TLS)
+		s->pushed = true;
+	else if ((events & EPOLLIN) || s->state == FRONT_TLS)
 		front_stream_input(s);
 }
 
@@ -160,9 +163,15 @@ void front_stream_go_on(struct front_stream *s)
 {
 	if (s->dead || !s->held)
 		return;
-	s->held = false;
-	s->again = true;
+	s->held = s->pushed = false;
+	/* What the kernel has it will tell of; what was read ahead only we know of. */
+	s->again |= s->in.len > 0 || !s->src || front_stream_ahead(s);
 	front_stream_dirty(s);
+}
+
+bool front_stream_ahead(const struct front_stream *s)
+{
+	return s->tls && s->state != FRONT_TLS && tls_pending(s->tls);
 }
 
 ssize_t front_stream_read(struct front_stream *s, void *p, size_t cap)

@@ -13,6 +13,7 @@
 #include "egress/spawn.h"
 #include "link/link.h"
 #include "policy/policy.h"
+#include "proto/dns.h"
 #include "proto/egress_config.h"
 #include <arpa/inet.h>
 #include <assert.h>
@@ -167,6 +168,28 @@ static int start(enum egress_who who, const char *program, int dir_fd)
 	return control;
 }
 
+/* resolve() - as the guest would: afterwards connections to its address may be for that name */
+static void resolve(const char *name)
+{
+	const struct link_msg m = {.op = LINK_STREAM, .port = EGRESS_PORT_DNS};
+	struct buf b;
+	uint8_t answer[512];
+	int fds[2];
+
+	buf_init(&b, 1024);
+	assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+	if (buf_add(&b, "\0\0", 2) < 0 || dns_put_query(&b, 1, name, DNS_A) < 0 ||
+		link_send(w.streams, &m, fds[0], clock_ms() + 1000) < 0)
+		die(name, "cannot be asked");
+	b.data[1] = (char)(b.len - 2);
+	if (io_write_full(fds[1], b.data, b.len, clock_ms() + 1000) < 0 ||
+		io_read_full(fds[1], answer, 2, clock_ms() + 5000) < 0)
+		die(name, "was not answered");
+	close(fds[0]);
+	close(fds[1]);
+	buf_fini(&b);
+}
+
 /* ---- the guest ---- */
 
 struct pair {
@@ -296,6 +319,8 @@ static void connect_both(int dir_fd, const char *front, const char *vault)
 	send_op(w.control[0], EGRESS_OP_STREAMS, fds[0]);
 	close(fds[0]);
 	w.streams = fds[1];
+	for (uint32_t i = 0; i < w.n_hosts; i++)
+		resolve(w.host[i].name);
 }
 
 int main(int argc, char **argv)
