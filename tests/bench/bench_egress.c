@@ -25,7 +25,14 @@ _Noreturn void bench_die(const char *fmt, ...)
 	(void)vfprintf(stderr, fmt, ap);
 	(void)fprintf(stderr, "\n");
 	va_end(ap);
-	_exit(1); /* front and vault are in process groups of their own; they end with their sockets' owner */
+	play_kill();
+	_exit(1);
+}
+
+static void on_signal(int number)
+{
+	play_kill();
+	_exit(128 + number);
 }
 
 int64_t bench_ns(void)
@@ -161,6 +168,8 @@ int main(int argc, char **argv)
 	if (argc != 8)
 		bench_die("usage: bench_egress CERT KEY CA DIR FRONT VAULT CPU");
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGTERM, on_signal);
+	(void)signal(SIGINT, on_signal);
 	(void)prctl(PR_SET_TIMERSLACK, 1);
 	(void)setrlimit(RLIMIT_NOFILE, &(struct rlimit){8192, 8192});
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);

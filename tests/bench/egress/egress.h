@@ -55,6 +55,7 @@ pid_t play_front(const struct play *p);
 pid_t play_vault(const struct play *p);
 uint64_t play_records(const struct play *p); /* audit records written so far */
 void play_stop(struct play *p);
+void play_kill(void); /* front and vault, from anywhere: before this process ends early */
 
 /* ---- load ---- */
 

@@ -22,6 +22,8 @@
 
 #define START_MS 10000
 
+static pid_t started[2]; /* to be killed whatever happens */
+
 struct end { /* front or vault */
 	pid_t pid;
 	int pidfd, control;
@@ -55,6 +57,7 @@ static void spawn(struct play *p, enum egress_who who, const char *program, stru
 
 	if (egress_spawn(who, "bench", program, p->dir_fd, 2, &to->pid, &to->pidfd, &e) < 0)
 		bench_die("%s", e.msg);
+	started[who == EGRESS_FRONT] = to->pid;
 	do {
 		if (waitpid(to->pid, NULL, WNOHANG) != 0)
 			bench_die("%s ended at its start", program);
@@ -329,6 +332,13 @@ void play_resolve(struct play *p, const char *name)
 		bench_die("no answer to a question for %s", name);
 	if ((answer[5] & 15) != 0 || answer[9] == 0)
 		bench_die("%s was not resolved: rcode %d", name, answer[5] & 15);
+}
+
+void play_kill(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(started); i++)
+		if (started[i] > 0)
+			(void)kill(started[i], SIGKILL);
 }
 
 pid_t play_front(const struct play *p)
