@@ -95,6 +95,7 @@ struct front_stream {
 	unsigned n_exchanges;
 	int64_t deadline, began; /* of the present state; 0: none */
 	bool heard; /* a byte of this message has come */
+	bool unspoken; /* TUNNEL: opened because nobody spoke, and nobody has yet */
 };
 
 int front_stream_open(struct front *f, int fd, uint32_t port); /* takes @fd in any case */
@@ -120,6 +121,10 @@ void front_stream_free(struct front_stream *s);
 
 void front_sniff(struct front_stream *s);
 void front_sniff_silent(struct front_stream *s); /* nothing came for FRONT_SILENT_MS */
+/* front_sniff_late() - the first bytes came after that: are they what is looked into? Then the tunnel that
+ * was opened meanwhile is given up. True: it is a tunnel no more (or dead).
+ */
+bool front_sniff_late(struct front_stream *s);
 void front_tls_begin(struct front_stream *s, const char *name, bool h2, bool http);
 void front_tls_step(struct front_stream *s);
 void front_h1_begin(struct front_stream *s);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define TLS_HANDSHAKE  0x16 /* type of the first record */
 #define FIRST_LINE_MAX 8192 /* after it the parser of HTTP may say what is wrong */
 
 enum guess { NO, YES, MORE };
@@ -194,6 +195,31 @@ void front_sniff(struct front_stream *s)
 		front_stream_kill(s);
 }
 
+bool front_sniff_late(struct front_stream *s)
+{
+	struct front_exchange *x = s->exchanges;
+	ssize_t n;
+
+	s->unspoken = x && x->up == 0 && x->down == 0;
+	if (!s->unspoken)
+		return false;
+	n = front_stream_fill(s, TLS_HELLO_BYTES);
+	if (s->in.len == 0) /* the end, or nothing: the tunnel's own reading finds out which */
+		return n < 0 && n == -EAGAIN;
+	s->unspoken = false;
+	/* A slow client, or one that hopes to be waved through. */
+	if ((uint8_t)s->in.data[0] != TLS_HANDSHAKE && guess_h2(s->in.data, s->in.len) == NO &&
+		guess_http1(s->in.data, s->in.len) == NO)
+		return false;
+	x->recorded = true; /* nothing went through it */
+	front_exchange_drop(x);
+	s->state = FRONT_SNIFF;
+	front_stream_deadline(s, FRONT_HEAD_MS);
+	if (!decide(s))
+		front_stream_dirty(s);
+	return true;
+}
+
 /* silent - the client waits for the server to speak (or has ended already) */
 void front_sniff_silent(struct front_stream *s)
 {
@@ -205,6 +231,7 @@ void front_sniff_silent(struct front_stream *s)
 		return;
 	}
 	if (front_tunnel_verdict(s, &host, &v) != POLICY_DENY) {
+		s->unspoken = !s->eof;
 		if (!front_tunnel_begin(s, EGRESS_RAW))
 			front_stream_kill(s);
 		return;

@@ -107,6 +107,8 @@ void front_tunnel_input(struct front_stream *s)
 {
 	struct front_exchange *x = s->exchanges;
 
+	if (s->unspoken && front_sniff_late(s))
+		return;
 	for (unsigned i = 0; i < READS && x && !s->dead; i++) {
 		size_t room = front_exchange_room(x);
 		ssize_t n;

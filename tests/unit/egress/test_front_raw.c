@@ -71,6 +71,51 @@ static void test_raw(void **state)
 	rig_free(r);
 }
 
+/* A client that is slow to say its first word is looked into all the same; one that has nothing to say
+ * that could be looked into keeps the tunnel that was opened meanwhile.
+ */
+static void test_late_first_word(void **state)
+{
+	struct rig *r = rig_new(rules, ARRAY_LEN(rules));
+	char got[4096];
+	bool end;
+	int fd;
+
+	(void)state;
+	rig_pin(r, "www.open.test", A);
+	fd = rig_open(r, A, 80);
+	rig_run(r, 10);
+	usleep(350 * 1000);
+	rig_run(r, 100);
+	assert_string_equal(r->asked, "TUNNEL1 www.open.test:80\n");
+	rig_send(r, fd, "GET /hello HTTP/1.1\r\nHost: www.open.test\r\n\r\n");
+	rig_recv(r, fd, got, sizeof(got), &end);
+	assert_int_equal(strncmp(got, "HTTP/1.1 200 ", 13), 0);
+	assert_non_null(strstr(r->asked, "GET "));
+	assert_int_equal(r->body, 0); /* nothing went into the tunnel */
+	close(fd);
+	fd = rig_open(r, A, 80);
+	rig_run(r, 10);
+	usleep(350 * 1000);
+	rig_run(r, 100);
+	assert_int_equal(r->n_asked, 3);
+	assert_string_equal(rig_talk(r, fd, "\1\2\3"), "\1\2\3");
+	assert_int_equal(r->n_asked, 3);
+	close(fd);
+	/* half a first line: it has its time, and then it is refused */
+	fd = rig_open(r, A, 80);
+	rig_run(r, 10);
+	usleep(350 * 1000);
+	rig_run(r, 100);
+	rig_send(r, fd, "GET /he");
+	rig_run(r, 50);
+	rig_send(r, fd, "llo HTTP/1.1\r\nHost: www.open.test\r\n\r\n");
+	rig_recv(r, fd, got, sizeof(got), &end);
+	assert_int_equal(strncmp(got, "HTTP/1.1 200 ", 13), 0);
+	close(fd);
+	rig_free(r);
+}
+
 static void test_addresses(void **state)
 {
 	static const struct {
@@ -314,6 +359,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_raw),
+		cmocka_unit_test(test_late_first_word),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_dns),
 		cmocka_unit_test(test_dns_many),
