@@ -78,6 +78,9 @@ static void on_tick(void *ctx)
 	for (struct front_channel *ch = f->channels; ch; ch = ch->next)
 		if (!ch->dead && !ch->x && late(f, ch->idle_since + FRONT_KEEPALIVE_MS, &next))
 			front_channel_kill(ch);
+	/* Records that wait for company: this tick may have come for something earlier than them. */
+	if (f->audit.n_waiting > 0 && f->audit.n_flying == 0)
+		(void)late(f, f->audit.since_ms + f->audit.delay_ms, &next);
 	if (next)
 		front_tick_at(f, next);
 }
