@@ -111,6 +111,7 @@ void front_exchange_verdict(struct front_exchange *x, bool allow)
 		front_exchange_start(x);
 		return;
 	}
+	x->status = x->what == FRONT_HTTP ? 403 : 0;
 	front_record(x, EGRESS_DENY, "ask", NULL);
 	if (x->what == FRONT_HTTP)
 		front_deny(x, 403, "denied", "it was asked for, and not approved", NULL);

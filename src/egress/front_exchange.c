@@ -92,6 +92,7 @@ static bool looked_into(const struct front_exchange *x)
 
 static void refuse(struct front_exchange *x, int status, const char *code, const char *why)
 {
+	x->status = (uint16_t)status;
 	front_record(x, EGRESS_REFUSED, code, NULL);
 	front_deny(x, status, code, why, NULL);
 }
@@ -120,6 +121,7 @@ void front_exchange_request(struct front_exchange *x, bool end)
 	}
 	front_judge(x, &v);
 	if (v.decision == POLICY_DENY) {
+		x->status = 403;
 		front_record(x, EGRESS_DENY, policy_reason_name(v.reason), NULL);
 		front_deny(x, 403, "denied", policy_reason_text(v.reason), v.rule);
 		return;
@@ -133,6 +135,7 @@ void front_exchange_request(struct front_exchange *x, bool end)
 		return;
 	}
 	if (!front_ask(x, v.rule)) {
+		x->status = 403;
 		front_record(x, EGRESS_DENY, "ask", NULL);
 		front_deny(x, 403, "denied", "nobody could be asked", v.rule);
 	}

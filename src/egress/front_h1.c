@@ -74,6 +74,7 @@ static void on_connect(struct front_stream *s, const struct http_head *h)
 	(void)snprintf(x->method, sizeof(x->method), "CONNECT");
 	if (!http_authority(h->target, strlen(h->target), 0, &x->host, &x->port)) {
 		x->closes = true;
+		x->status = 400;
 		front_record(x, EGRESS_REFUSED, "malformed", NULL);
 		front_deny(x, 400, "malformed", "malformed authority", NULL);
 		return;
@@ -83,6 +84,7 @@ static void on_connect(struct front_stream *s, const struct http_head *h)
 	front_judge(x, &v);
 	if (v.decision == POLICY_DENY) {
 		x->closes = true;
+		x->status = 403;
 		front_record(x, EGRESS_DENY, policy_reason_name(v.reason), NULL);
 		front_deny(x, 403, "denied", policy_reason_text(v.reason), v.rule);
 		return;
