@@ -57,6 +57,28 @@ static void give_up(struct up *u)
 		u->proxy ? "the proxy " : "", h->name, strerror(u->last_error));
 }
 
+/* is_own() - a connection to an address of this host comes from that same address: what listens here behind
+ * the user's firewall is not public, however the address looks. Nothing has been sent yet.
+ */
+static bool is_own(const struct up_attempt *a)
+{
+	struct sockaddr_storage sa = {0};
+	socklen_t len = sizeof(sa);
+	uint8_t byte[16] = {0};
+	struct policy_address own;
+
+	if (policy_address_class(&a->address) != POLICY_ADDRESS_PUBLIC)
+		return false; /* a rule names it */
+	if (getsockname(a->fd, (struct sockaddr *)&sa, &len) < 0)
+		return true;
+	if (sa.ss_family == AF_INET)
+		memcpy(byte, &((struct sockaddr_in *)&sa)->sin_addr, 4);
+	else
+		memcpy(byte, &((struct sockaddr_in6 *)&sa)->sin6_addr, 16);
+	return !policy_address_from(sa.ss_family == AF_INET ? 4 : 6, byte, &own) ||
+	       policy_address_same(&own, &a->address);
+}
+
 static void on_connected(void *ctx, uint32_t events)
 {
 	struct up_attempt *a = ctx;
@@ -72,6 +94,10 @@ static void on_connected(void *ctx, uint32_t events)
 		u->last_error = error;
 		close_attempt(a);
 		try_next(u);
+		return;
+	}
+	if (!u->proxy && is_own(a)) {
+		up_fail(u, 403, "address", "%s leads to an address of the host", u->host.name);
 		return;
 	}
 	loop_del_fd(a->src);

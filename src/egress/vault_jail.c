@@ -80,7 +80,8 @@ static const struct jail_rule vault_rules[] = {COMMON, CALL(recvmsg, "messages w
 	CALL1(fcntl, JAIL_INT(1, F_SETFL), "channels do not block"),
 	CALL(lseek, "the configuration's memory file"),
 	CALL(fstat, "the configuration's memory file"), CALL(mlock, "secrets are not swapped"),
-	CALL(geteuid, "who is the daemon?") SANITIZER};
+	CALL(geteuid, "who is the daemon?"),
+	CALL(getsockname, "is that address this host's own?") SANITIZER};
 
 static const struct jail_rule resolver_rules[] = {COMMON,
 	CALL2(socket, JAIL_INT(0, AF_INET), JAIL_INT(1, DGRAM), "ask a name server"),
