@@ -33,3 +33,33 @@ def image(programs):
 def box(rig, image):
     """A running sandbox with one shared folder, used by all tests of a file."""
     return rig.create("box-a").start()
+
+
+@pytest.fixture(scope="session")
+def world(programs):
+    """The small Internet of tests/inet; whoever needs it is skipped where there can be none."""
+    from inet import world as worlds
+    if not worlds.can_make():
+        pytest.skip("network namespaces cannot be made here (needs root)")
+    made = worlds.World()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def make_pair(world):
+    """A function: a front and a vault with these rules and credentials; both must live to the end."""
+    from inet import messages, pair as pairs, world as worlds
+    made = []
+
+    def make(rules, credentials=(), **more):
+        config = messages.Config(
+            rules=[r if isinstance(r, messages.Rule) else messages.Rule(r) for r in rules],
+            credentials=list(credentials), servers=[(worlds.DNS, 53)],
+            extra_ca=world.ca.cert.read_text(), **more)
+        made.append(pairs.Pair(config, world.host))
+        return made[-1]
+
+    yield make
+    wrong = [w for p in made for w in p.close()]
+    assert not wrong, "\n".join(wrong)
