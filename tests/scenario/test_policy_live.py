@@ -1,0 +1,161 @@
+"""What `policy check` says is what a client inside meets: one list of requests, both ways of asking."""
+import http.server
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    seen = []
+
+    def answer(self):
+        self.seen.append((self.command, self.path))
+        length = int(self.headers.get("content-length") or 0)
+        self.rfile.read(length)
+        self.send_response(200)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(b"ok")
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = answer
+
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture(scope="module")
+def server():
+    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=made.serve_forever, daemon=True)
+    thread.start()
+    yield made.server_address[1]
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.fixture(autouse=True)
+def closed(rig, box):
+    rig.ok("policy", "reset", "-f")
+    rig.ok("policy", "init", "locked-down")
+
+
+CURL = r"""while read -r method url; do
+	head=; [ "$method" = HEAD ] && head=-I
+	curl -sS --path-as-is -m 10 -o /dev/null -X "$method" $head -w '%{http_code} %header{x-sbx-decision}' "$url" 2>/dev/null
+	echo " $?"
+done"""
+
+
+def live_all(box, requests):
+    """For each (method, url): "allow" or "deny" by status, header, or the name that is not there; and what curl said."""
+    run = box.run("sh", "-c", CURL, flags=("-i",), input="".join(f"{m} {u}\n" for m, u in requests).encode(), timeout=300)
+    lines = run.text.splitlines()
+    assert len(lines) == len(requests), run
+    told = []
+    for line in lines:
+        words = line.split()
+        denied = words[-1] == "6" or "deny" in words or words[0] in ("400", "421")
+        told.append(("deny" if denied else "allow", line))
+    return told
+
+
+def live(box, url, method="GET"):
+    return live_all(box, [(method, url)])[0]
+
+
+def said(rig, url, method):
+    run = rig.sbx("policy", "check", url, "--method", method, "--sandbox", "box-a", "--json")
+    if not run.out or "error" in json.loads(run.out):
+        return "deny"  # malformed: answered with 400
+    return json.loads(run.out)["decision"]
+
+
+REQUESTS = [("GET", path) for path in (
+    "/", "/a", "/a/", "/a/b", "/A/b", "/ab", "/a/b/c?x=/secret", "/a/secret", "/a/SECRET", "/a/secret/", "/a/secret/x",
+    "/a/../b", "/b/../a/x", "/a/./x", "/a//x", "//a/x", "/a/%2e%2e/b", "/a/%2fx", "/a/..%2fb", "/a/x;y", "/a/..;/b", "/a/%252e",
+    "/a/%00", "/a/%5cx", "/a/%c0%ae", "/%61/x", "/a/%7Ex", "/a/x%20y", "/a/%zz", "/b/x", "/b/secret", "/b//x", "/b/x;y")]
+REQUESTS += [(method, path) for method in ("HEAD", "POST", "PUT", "DELETE", "get", "GETX") for path in ("/a/x", "/b/x", "/a/secret")]
+
+
+def test_check_agrees_with_enforcement(rig, box, server):
+    where = f"localhost:{server}"
+    rig.ok("policy", "allow", where, "--method", "GET,HEAD", "--path", "/a/**")
+    rig.ok("policy", "allow", where, "--method", "POST,GET", "--path", "/b/*")
+    rig.ok("policy", "deny", where, "--path", "/a/secret")
+    Handler.seen.clear()
+    asked = [(method, f"http://host.sbx.internal:{server}{path}") for method, path in REQUESTS]
+    vector = [(m, u, said(rig, u, m), saw) for (m, u), saw in zip(asked, live_all(box, asked))]
+    differ = [v for v in vector if v[2] != v[3][0]]
+    assert not differ, differ
+    assert {v[2] for v in vector} == {"allow", "deny"}
+    # and the wire: as many requests arrived as were allowed, none that was not
+    assert len(Handler.seen) == sum(v[2] == "allow" for v in vector)
+    assert not [path for _, path in Handler.seen if path.split("?")[0].lower().rstrip("/") == "/a/secret"]
+
+
+def test_names_and_addresses(rig, box, server):
+    rig.ok("policy", "init", "open")
+    for target in ("http://169.254.169.254/", "http://100.100.100.200/", "http://[fd00:ec2::254]/", "http://10.255.255.1/",
+                   f"http://host.sbx.internal:{server}/", f"http://127.0.0.1:{server}/", "http://gateway.sbx.internal:80/",
+                   "http://198.18.0.1:3128/", "http://192.168.255.1/", "http://0.0.0.0/", "http://224.0.0.1/"):
+        assert said(rig, target, "GET") == "deny", target
+        if "127.0.0.1" in target:
+            continue  # inside, that is the guest's own
+        verdict, saw = live(box, target)
+        # where the guest's own network has no way there is nobody to say no
+        assert verdict == "deny" or saw.startswith("000"), (target, saw)
+    assert Handler.seen[-1:] != [("GET", "/")]
+
+
+def test_changes_are_in_force_at_once(rig, box, server):
+    url = f"http://host.sbx.internal:{server}/x"
+    assert live(box, url)[0] == "deny"
+    for _ in range(3):
+        rig.ok("policy", "allow", f"localhost:{server}")
+        assert live(box, url)[0] == "allow"
+        rig.ok("policy", "rm", f"localhost:{server}")
+        assert live(box, url)[0] == "deny"
+
+
+def test_a_stream_that_is_not_allowed_any_more_is_cut(rig, box):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        rig.ok("policy", "allow", f"localhost:{port}")
+        client = rig.popen("exec", "-i", "box-a", "--", "python3", "-c",
+                           "import socket,sys\n"
+                           f"s = socket.create_connection(('host.sbx.internal', {port}), 10)\n"
+                           "s.sendall(bytes(5))\n"
+                           "try: sys.exit(0 if s.recv(1) == b'' else 3)\n"
+                           "except ConnectionError: sys.exit(0)\n")
+        listener.settimeout(20)
+        peer, _ = listener.accept()
+        with peer:
+            peer.settimeout(10)
+            assert peer.recv(5) == bytes(5)
+            begin = time.monotonic()
+            rig.ok("policy", "deny", "**", "--sandbox", "box-a")
+            assert client.wait(10) == 0
+            took = time.monotonic() - begin
+            assert peer.recv(1) == b""
+    assert took < 5, took
+
+
+def test_a_question_is_held_until_it_is_answered(rig, box, server):
+    url = f"http://host.sbx.internal:{server}/asked"
+    rig.ok("policy", "ask", f"localhost:{server}")
+    for answer, wanted in (((), "200"), (("--deny",), "403")):
+        client = rig.popen("exec", "box-a", "--", "curl", "-sS", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}", url,
+                           stdout=-1)
+        end = time.monotonic() + 20
+        while not (waiting := rig.json("approve", "ls", "--json")["approvals"]) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert [(w["sandbox"], w["port"]) for w in waiting] == [("box-a", server)], waiting
+        assert client.poll() is None
+        rig.ok("approve", str(waiting[0]["id"]), *answer)
+        out, _ = client.communicate(timeout=20)
+        assert out.decode() == wanted
