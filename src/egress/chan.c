@@ -73,7 +73,10 @@ void chan_dirty(struct chan *c)
 
 bool chan_room(const struct chan *c)
 {
-	return c->out.len - c->out_pos < VAULT_QUEUE_MAX;
+	/* Many channels share what all queues together may hold. */
+	size_t share = VAULT_QUEUES_MAX / (c->v->n_chans ? c->v->n_chans : 1);
+
+	return c->out.len - c->out_pos < (share < VAULT_QUEUE_MAX ? share : VAULT_QUEUE_MAX);
 }
 
 void chan_put_failed(struct chan *c)

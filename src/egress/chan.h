@@ -34,6 +34,7 @@ struct chan {
 	struct buf in, out;
 	size_t in_pos, out_pos;
 	int64_t moved_ms; /* when something last moved */
+	int64_t head_ms; /* when an answer's head began to come; 0: not yet */
 
 	/* the exchange; exchange_clear() forgets it */
 	struct vault_config *config; /* counted */
@@ -101,6 +102,8 @@ void exchange_end(struct chan *c, const struct egress_fields *trailers);
 /* exchange_broken() - upstream failed: again (when nothing can have happened), FAILED, or closed */
 void exchange_broken(struct chan *c, bool untouched, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void exchange_tick(struct chan *c, int64_t now);
+/* exchange_recheck() - a new configuration is in force: what it does not allow any more is cut off */
+void exchange_recheck(struct chan *c);
 
 /* oauth.c: the answer of a token endpoint is collected; tokens in it stay here */
 void token_begin(struct chan *c, int status, const struct egress_response *s, bool end);

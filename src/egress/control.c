@@ -1,5 +1,6 @@
 /* The daemon's socket: fixed messages, one descriptor at most; the newest connection is the one that counts */
 #include "egress/chan.h"
+#include "egress/arena.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -114,10 +115,17 @@ static int take_config(struct vault *v, int fd, char *text, size_t cap)
 
 static int take_secret(struct vault *v, const struct egress_msg *m)
 {
-	if (m->yes)
-		return secrets_put(v->secrets, m->name, m->blob, m->blob_len);
-	secrets_drop(v->secrets, m->name);
-	return 0;
+	unsigned before = arena_unlocked();
+	int r;
+
+	if (!m->yes) {
+		secrets_drop(v->secrets, m->name);
+		return 0;
+	}
+	r = secrets_put(v->secrets, m->name, m->blob, m->blob_len);
+	if (before == 0 && arena_unlocked() > 0)
+		log_warn("memory of secrets may be swapped: the limit of locked memory is reached");
+	return r;
 }
 
 static void reply(struct vault *v, uint32_t seq, int result, const char *text)

@@ -43,7 +43,9 @@ void exchange_clear(struct chan *c)
 	c->up_end = c->answered = c->upgraded = c->retried = c->retry_ok = c->own_key = false;
 	c->bytes_up = c->bytes_down = c->body_left = 0;
 	c->stream = 0;
+	c->t.port = 0;
 	c->unconsumed = 0;
+	c->head_ms = 0;
 }
 
 /* ---- the request ---- */
@@ -566,10 +568,37 @@ void exchange_broken(struct chan *c, bool untouched, const char *fmt, ...)
 void exchange_tick(struct chan *c, int64_t now)
 {
 	authz_tick(c, now);
+	if (c->head_ms && !c->answered && now - c->head_ms > VAULT_HEAD_MS) {
+		chan_fail(c, 504, "timeout", "%s does not come to an end with its head",
+			c->host.name);
+		return;
+	}
 	if (c->state != CHAN_IDLE && now - c->moved_ms > VAULT_SILENT_MS) {
 		if (c->answered || c->state == CHAN_TUNNEL)
 			chan_close(c);
 		else
 			chan_fail(c, 504, "timeout", "%s did not answer", c->host.name);
+	}
+}
+
+void exchange_recheck(struct chan *c)
+{
+	struct policy_request q = {.host = &c->host};
+	struct policy_verdict verdict;
+	bool tunnel = c->t.port != 0;
+
+	if (c->state == CHAN_IDLE || c->state == CHAN_DRAIN || c->state == CHAN_NAMES || !c->config)
+		return;
+	q.kind = tunnel ? POLICY_TUNNEL : kind_of(&c->q);
+	q.port = tunnel ? c->t.port : c->q.port;
+	q.method = tunnel ? NULL : c->q.method;
+	q.path = tunnel ? NULL : c->q.path;
+	q.path_flags = tunnel ? 0 : c->path_flags;
+	if (c->up && c->up->state == UP_READY)
+		q.address = c->up->peer;
+	policy_decide(c->v->config->policy, &q, &verdict);
+	if (verdict.decision == POLICY_DENY) {
+		c->v->denials++;
+		chan_close(c);
 	}
 }

@@ -1,5 +1,6 @@
 /* An exchange over HTTP/1.1: the canonical request is written out, the answer parsed strictly (http/http1.h) */
 #include "egress/chan.h"
+#include "base/clock.h"
 #include "http/write.h"
 #include "http/ws.h"
 #include "tls/digest.h"
@@ -317,6 +318,8 @@ static bool feed(struct up *u, const uint8_t *p, size_t len)
 		}
 		switch (http_parse(u->parser, p, len, &used, &data, &data_len)) {
 		case HTTP_MORE:
+			if (!c->answered && !c->head_ms && http_started(u->parser))
+				c->head_ms = clock_ms();
 			return true;
 		case HTTP_HEAD:
 			take_head(u);

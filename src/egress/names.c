@@ -1,14 +1,13 @@
 /* RESOLVE: a question of the front, judged again; addresses that policy would not let be used are left out */
 #include "egress/chan.h"
+#include "proto/dns.h"
 #include <string.h>
 
 #define RCODE_REFUSED 5
-#define A	      1
-#define AAAA	      28
 
 static bool is_address(uint16_t type, uint16_t len)
 {
-	return (type == A && len == 4) || (type == AAAA && len == 16);
+	return (type == DNS_A && len == 4) || (type == DNS_AAAA && len == 16);
 }
 
 static void answer(struct chan *c, const struct resolve_answer *a)
@@ -20,11 +19,11 @@ static void answer(struct chan *c, const struct resolve_answer *a)
 		struct policy_address addr;
 		uint8_t bytes[16] = {0};
 
-		if (a->v[i].type == A || a->v[i].type == AAAA) {
+		if (a->v[i].type == DNS_A || a->v[i].type == DNS_AAAA) {
 			if (!is_address(a->v[i].type, a->v[i].len))
 				continue;
 			memcpy(bytes, a->v[i].rdata, a->v[i].len);
-			if (!policy_address_from(a->v[i].type == A ? 4 : 6, bytes, &addr) ||
+			if (!policy_address_from(a->v[i].type == DNS_A ? 4 : 6, bytes, &addr) ||
 				!policy_may_answer(c->config->policy, &addr)) {
 				dropped = true;
 				continue;
@@ -43,6 +42,27 @@ static void answer(struct chan *c, const struct resolve_answer *a)
 		chan_put_failed(c);
 	else
 		chan_done(c);
+}
+
+/* may_ask() - a PTR record is of the address that its name stands for */
+static bool may_ask(const struct chan *c, uint16_t type)
+{
+	struct policy_request q = {.kind = POLICY_DNS};
+	struct policy_verdict verdict;
+	struct policy_address a;
+	struct policy_host host;
+	uint8_t bytes[16] = {0};
+	int family = type == DNS_PTR ? dns_ptr_name(c->host.name, bytes) : 0;
+
+	if (family == 0)
+		return type != DNS_PTR && policy_may_resolve(c->config->policy, &c->host);
+	if (!policy_address_from((unsigned)family, bytes, &a))
+		return false;
+	policy_host_from_address(&a, &host);
+	q.host = &host;
+	q.address = a;
+	policy_decide(c->config->policy, &q, &verdict);
+	return verdict.decision != POLICY_DENY;
 }
 
 static void on_answer(void *ctx, const struct resolve_answer *a)
@@ -65,7 +85,7 @@ void names_begin(struct chan *c, const struct egress_frame *f)
 		return;
 	}
 	if (!policy_host_parse(name, strlen(name), &c->host) || c->host.kind != POLICY_HOST_NAME ||
-		policy_host_inside(&c->host) || !policy_may_resolve(c->config->policy, &c->host)) {
+		policy_host_inside(&c->host) || !may_ask(c, type)) {
 		chan_fail(c, 403, "denied", "no rule allows that name");
 		return;
 	}

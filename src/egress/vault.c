@@ -109,6 +109,9 @@ int vault_configure(struct vault *v, const void *bytes, size_t len, struct err *
 	}
 	vault_config_unref(v->config);
 	v->config = c;
+	for (struct chan *x = v->chans; x; x = x->next)
+		if (!x->dead)
+			exchange_recheck(x);
 	/* Kept connections were made under other rules. */
 	for (struct up *u = v->ups; u; u = u->next)
 		if (u->idle_since || (u->h2 && u->n_streams == 0))

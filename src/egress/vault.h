@@ -27,9 +27,11 @@
 #define VAULT_UPS_MAX	   384 /* upstream connections, idle ones among them */
 #define VAULT_IDLE_MAX	   128 /* kept for the next request */
 #define VAULT_QUEUE_MAX	   (256u << 10) /* bytes waiting in one direction of one exchange */
+#define VAULT_QUEUES_MAX   (16u << 20) /* of all channels together, roughly */
 #define VAULT_SCRATCH	   65536
 #define VAULT_CONNECT_MS   10000 /* name, connection, proxy and handshake together */
 #define VAULT_IDLE_MS	   60000 /* of a connection that is kept */
+#define VAULT_HEAD_MS	   30000 /* from the first to the last byte of an answer's head */
 #define VAULT_SILENT_MS	   3600000 /* of an exchange in which nothing moves */
 #define VAULT_GATHER_MAX   65536 /* bodies that are looked into as a whole */
 

@@ -79,6 +79,34 @@ static void test_a_tunnel(void **state)
 	origin_stop(&o);
 }
 
+static void test_a_change_of_policy_cuts(void **state)
+{
+	struct origin o;
+	struct answer a;
+
+	(void)state;
+	rig_init(&r);
+	origin_start(&o, NULL, NULL, banner_script, NULL);
+	rig_host(&r, "ssh.test.example", 22, &o);
+	rig_rule(&r, POLICY_ALLOW, "ssh.test.example:22");
+	rig_configure(&r);
+	open_tunnel("ssh.test.example", 22, &a);
+	wait_bytes(&a, 14);
+	rig_configure(&r); /* nothing has changed: it goes on */
+	assert_int_equal(egress_put_data(&r.out, "hello", 5, false), 0);
+	rig_send(&r);
+	wait_bytes(&a, 19);
+	policy_free(r.policy);
+	r.policy = policy_new();
+	rig_rule(&r, POLICY_ALLOW, "other.test.example");
+	rig_configure(&r);
+	rig_wait(&r, &a);
+	assert_true(a.closed);
+	buf_fini(&a.body);
+	rig_fini(&r);
+	origin_stop(&o);
+}
+
 static void reset_script(struct origin_conn *c)
 {
 	struct linger l = {1, 0};
@@ -365,6 +393,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_tunnel),
+		cmocka_unit_test(test_a_change_of_policy_cuts),
 		cmocka_unit_test(test_a_reset_is_one),
 		cmocka_unit_test(test_websocket),
 		cmocka_unit_test(test_proxies),
