@@ -42,6 +42,10 @@ static void stream_late(struct front_stream *s)
 		front_stream_dirty(s);
 		return;
 	}
+	if (s->state == FRONT_H1 && !s->exchanges && !s->heard) {
+		front_stream_last(s); /* idle: an end without a fault */
+		return;
+	}
 	front_stream_kill(s);
 }
 
