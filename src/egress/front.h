@@ -31,7 +31,7 @@
 #define FRONT_IDLE_MAX	   64 /* channels kept for the next exchange */
 #define FRONT_QUEUE_MAX	   (128U << 10) /* bytes that wait in one direction before reading stops */
 #define FRONT_SCRATCH	   65536
-#define FRONT_MEMORY_MAX   (40U << 20) /* buffers of all streams and channels together */
+#define FRONT_MEMORY_MAX   (32U << 20) /* buffers of all streams and channels together */
 #define FRONT_TLS_BYTES	   24576 /* what a session costs, roughly */
 #define FRONT_DNS_MAX	   64 /* questions outstanding on one stream */
 
