@@ -335,4 +335,6 @@ void front_charge(struct front *f, size_t *charged, size_t now); /* memory accou
 void front_tick_at(struct front *f, int64_t at_ms); /* deadlines are looked at then, or before */
 /* front_buf_rest() - an empty buffer that has grown gives its memory back */
 void front_buf_rest(struct buf *b);
+/* front_buf_spare() - so does this, unless it is about to grow again and there is plenty */
+void front_buf_spare(const struct front *f, struct buf *b, bool busy);
 #endif

@@ -13,6 +13,12 @@ void front_buf_rest(struct buf *b)
 		buf_fini(b);
 }
 
+void front_buf_spare(const struct front *f, struct buf *b, bool busy)
+{
+	if (!busy || f->memory > FRONT_MEMORY_MAX / 4)
+		front_buf_rest(b);
+}
+
 void front_charge(struct front *f, size_t *charged, size_t now)
 {
 	f->memory += now - *charged;
