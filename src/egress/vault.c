@@ -1,4 +1,5 @@
 #include "egress/vault.h"
+#include "json/json.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "egress/chan.h"
@@ -44,6 +45,7 @@ int vault_load(struct vault *v, struct err *e)
 {
 	int r;
 
+	js_seed();
 	/* Before OpenSSL and any secret: what the child shares with us holds neither. */
 	r = resolver_fork(v, &v->resolver_fd, e);
 	if (r < 0)
@@ -166,7 +168,6 @@ static void sweep(struct vault *v)
 		struct chan *x = *c;
 
 		if (!x->dead || x->dirty) {
-			v->any_dead |= x->dead;
 			c = &x->next;
 			continue;
 		}
@@ -178,7 +179,6 @@ static void sweep(struct vault *v)
 		struct up *x = *u;
 
 		if (!x->dead || x->dirty) {
-			v->any_dead |= x->dead;
 			u = &x->next;
 			continue;
 		}

@@ -1,6 +1,15 @@
 #include "json/json.h"
 #include "json/internal.h"
 #include <string.h>
+#include <sys/random.h>
+
+void js_seed(void)
+{
+	size_t seed = 1; /* 0 would mean: look for some yourself */
+
+	(void)!getrandom(&seed, sizeof(seed), 0);
+	json_object_seed(seed ? seed : 1);
+}
 
 struct js *js_object(void)
 {

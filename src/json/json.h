@@ -22,6 +22,10 @@ struct js;
 
 /* js_parse() - *ret is the caller's to js_free(); -EINVAL (malformed) or -EFBIG (limits) with @e */
 int js_parse(const char *text, size_t len, size_t max, struct js **ret, struct err *e) MUST_USE;
+/* js_seed() - take the randomness of all tables now, by the kernel's call: the library would open a file for it
+ * when the first is made, which a jail does not allow. Once, before anything else of this header.
+ */
+void js_seed(void);
 void js_free(struct js *v); /* drops one reference; NULL is fine */
 struct js *js_ref(struct js *v) MUST_USE;
 void js_auto_free(struct js **v);
