@@ -179,6 +179,55 @@ static const char *next_sentinel(const struct vault_config *v, size_t *at)
 	return NULL;
 }
 
+/* param() - the parameter @name of a query; NULL: absent; *ret_again: there is another */
+static const char *param(const char *query, const char *name, size_t *ret_len, bool *ret_again)
+{
+	size_t want = strlen(name);
+	const char *found = NULL;
+
+	*ret_again = false;
+	for (const char *p = query; *p; p += strcspn(p, "&")) {
+		size_t len;
+		char plain[64];
+
+		p++; /* '?' or '&' */
+		len = strcspn(p, "=&");
+		if (len >= sizeof(plain) || text_unpercent(p, len, plain) != want ||
+			memcmp(plain, name, want) != 0)
+			continue;
+		*ret_again = found != NULL;
+		found = p[len] == '=' ? p + len + 1 : p + len;
+		*ret_len = strcspn(found, "&");
+		p = found;
+	}
+	return found;
+}
+
+/* in_name() - names come in lower case, whatever a stand-in looks like */
+static bool in_name(const struct egress_field *f, const char *sentinel)
+{
+	size_t want = strlen(sentinel);
+
+	for (size_t i = 0; i + want <= f->name_len; i++)
+		if (strncasecmp(f->name + i, sentinel, want) == 0)
+			return true;
+	return false;
+}
+
+/* in_query() - and not as the value of the parameter that is its slot */
+static bool in_query(const struct look *l, const char *sentinel)
+{
+	const char *query = l->a->q->query, *own;
+	size_t len;
+	bool again;
+
+	if (!l->hit || l->hit_field >= 0)
+		return holds(query, strlen(query), sentinel);
+	own = param(query, l->hit->slot->header, &len, &again);
+	return own && (holds(query, (size_t)(own - query), sentinel) ||
+			      holds(own + len, strlen(own + len), sentinel));
+}
+
 static bool anywhere(const struct look *l, const char *sentinel, const char **ret_where)
 {
 	const struct egress_request *q = l->a->q;
@@ -188,14 +237,14 @@ static bool anywhere(const struct look *l, const char *sentinel, const char **re
 	if (holds(q->path, strlen(q->path), sentinel))
 		return true;
 	*ret_where = "the query";
-	if (!(l->hit && l->hit_field < 0) && holds(q->query, strlen(q->query), sentinel))
+	if (in_query(l, sentinel))
 		return true;
 	for (uint16_t i = 0; i < f->n; i++) {
 		if (l->hit && l->hit_field == i)
 			continue;
 		*ret_where = f->v[i].name;
 		if (holds(f->v[i].value, f->v[i].value_len, sentinel) ||
-			holds(f->v[i].name, f->v[i].name_len, sentinel) ||
+			in_name(&f->v[i], sentinel) ||
 			holds_basic(f->v[i].value, f->v[i].value_len, sentinel))
 			return true;
 	}
@@ -273,30 +322,6 @@ static const char *location(const struct slot *s)
 	return s->slot->kind == EGRESS_SLOT_BASIC || s->slot->kind == EGRESS_SLOT_SIGV4
 		       ? "authorization"
 		       : s->slot->header;
-}
-
-/* param() - the parameter @name of a query; NULL: absent; *ret_again: there is another */
-static const char *param(const char *query, const char *name, size_t *ret_len, bool *ret_again)
-{
-	size_t want = strlen(name);
-	const char *found = NULL;
-
-	*ret_again = false;
-	for (const char *p = query; *p; p += strcspn(p, "&")) {
-		size_t len;
-		char plain[64];
-
-		p++; /* '?' or '&' */
-		len = strcspn(p, "=&");
-		if (len >= sizeof(plain) || text_unpercent(p, len, plain) != want ||
-			memcmp(plain, name, want) != 0)
-			continue;
-		*ret_again = found != NULL;
-		found = p[len] == '=' ? p + len + 1 : p + len;
-		*ret_len = strcspn(found, "&");
-		p = found;
-	}
-	return found;
 }
 
 /* try_slot() - 1: the stand-in is there; 0: nothing is; -1: something else is; -2: refused */
