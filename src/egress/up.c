@@ -80,8 +80,6 @@ void up_close(struct up *u)
 	own_close_fd(&u->fd);
 	u->dead = true;
 	u->v->any_dead = true;
-	if (u->state != UP_READY && u->ops && u->ops->given_up)
-		u->ops->given_up(u);
 }
 
 void up_free(struct up *u)
@@ -266,6 +264,9 @@ void up_flush(struct up *u)
 		}
 		u->out_pos += (size_t)n;
 	}
+	/* Heads hold the real values of credentials. */
+	if (u->credential[0] && u->out_pos > 0)
+		explicit_bzero(u->out.data, u->out_pos);
 	if (u->out_pos == u->out.len) {
 		buf_clear(&u->out);
 		u->out_pos = 0;
