@@ -31,7 +31,7 @@
 #define FRONT_IDLE_MAX	   64 /* channels kept for the next exchange */
 #define FRONT_QUEUE_MAX	   (128U << 10) /* bytes that wait in one direction before reading stops */
 #define FRONT_SCRATCH	   65536
-#define FRONT_MEMORY_MAX   (32U << 20) /* buffers of all streams and channels together */
+#define FRONT_MEMORY_MAX   (40U << 20) /* buffers of all streams and channels together */
 #define FRONT_TLS_BYTES	   24576 /* what a session costs, roughly */
 #define FRONT_DNS_MAX	   64 /* questions outstanding on one stream */
 
@@ -42,6 +42,15 @@
 #define FRONT_IDLE_MS	   3600000 /* an exchange in which nothing moves */
 #define FRONT_ANSWER_MS	   120000 /* the vault's first word; it has deadlines of its own */
 #define FRONT_LINGER_MS	   5000 /* the last bytes to the guest */
+
+/* front_silent_ms() - how long a client of that port may say nothing. On those of the web the client
+ * always speaks first: one that is slow to begin its TLS is not taken for another protocol.
+ */
+static inline int front_silent_ms(uint16_t port)
+{
+	return port == 443 || port == 80 || port == 8443 || port == 8080 ? FRONT_HEAD_MS
+									 : FRONT_SILENT_MS;
+}
 
 struct front;
 struct front_stream;
@@ -335,6 +344,4 @@ void front_charge(struct front *f, size_t *charged, size_t now); /* memory accou
 void front_tick_at(struct front *f, int64_t at_ms); /* deadlines are looked at then, or before */
 /* front_buf_rest() - an empty buffer that has grown gives its memory back */
 void front_buf_rest(struct buf *b);
-/* front_buf_spare() - so does this, unless it is about to grow again and there is plenty */
-void front_buf_spare(const struct front *f, struct buf *b, bool busy);
 #endif

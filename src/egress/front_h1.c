@@ -106,7 +106,7 @@ static void after_connect(struct front_stream *s)
 	s->state = FRONT_SNIFF;
 	s->held = false;
 	s->again = true;
-	front_stream_deadline(s, FRONT_SILENT_MS);
+	front_stream_deadline(s, front_silent_ms(s->port));
 	front_stream_dirty(s);
 }
 
