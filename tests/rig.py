@@ -101,7 +101,9 @@ EGRESS = ("sbx-front", "sbx-vault")
 
 
 class Rig:
-    def __init__(self):
+    def __init__(self, netns=None, env=None):
+        """@netns: the network namespace in which sbx, its daemon and all below them run."""
+        self.prefix = ["ip", "netns", "exec", netns] if netns else []
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="sbxt-", dir="/tmp"))
         self.state = self.base / "s"
         self.state.mkdir(mode=0o700)
@@ -109,14 +111,14 @@ class Rig:
         cache = os.environ.get("SBX_CACHE_DIR") or os.path.expanduser("~/.cache/sbx")
         self.env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8", "TERM": "xterm",
                     "HOME": str(self.base / "home"), "SBX_STATE_DIR": str(self.state),
-                    "SBX_CACHE_DIR": cache, "NO_COLOR": "1"}
+                    "SBX_CACHE_DIR": cache, "NO_COLOR": "1", **(env or {})}
         self.seen = {}  # (pid, start time) -> name of every process that was ever ours
         self.ids = set()
 
     # -- commands
 
     def sbx(self, *args, input=b"", timeout=60, env=None, cwd=None):
-        argv = [SBX, *map(str, args)]
+        argv = [*self.prefix, SBX, *map(str, args)]
         if isinstance(input, str):
             input = input.encode()
         started = time.monotonic()
@@ -150,7 +152,7 @@ class Rig:
         return json.loads(self.ok(*args, **more).out)
 
     def popen(self, *args, **more):
-        return subprocess.Popen([SBX, *map(str, args)], env=self.env, cwd=self.base,
+        return subprocess.Popen([*self.prefix, SBX, *map(str, args)], env=self.env, cwd=self.base,
                                 start_new_session=True, **more)
 
     def api(self, method, path, body=None, headers=None, timeout=70):

@@ -125,7 +125,8 @@ class Program:
                 answer = self.pair.on_ask(question)
                 self.sock.send(m.message(m.VERDICT, 0, struct.pack("<QB", number, bool(answer))))
         elif op == m.CAUGHT:
-            self.pair.caught[r.text()] = r.blob()
+            name = r.text()
+            self.pair.caught[name] = r.blob()
             self.sock.send(m.message(m.REPLY, seq, struct.pack("<i", 0) + m.text("") + m.blob(b"")))
 
     def stats(self):

@@ -46,8 +46,8 @@ int main(int argc, char **argv)
 	}
 	AUTO_FD dir = open(argv[4], O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (dir < 0 || egress_spawn(strcmp(argv[1], "front") == 0 ? EGRESS_FRONT : EGRESS_VAULT, argv[2],
-			       argv[3], dir, 2, &pid, &pidfd, &e) < 0) {
+	if (dir < 0 || egress_spawn(strcmp(argv[1], "front") == 0 ? EGRESS_FRONT : EGRESS_VAULT,
+			       argv[2], argv[3], dir, 2, &pid, &pidfd, &e) < 0) {
 		(void)fprintf(stderr, "egress_spawn: %s\n", e.msg);
 		return 1;
 	}

@@ -24,6 +24,8 @@ NAMES = {
     "echo.test": "45.77.1.1", "api.test": "45.77.1.2", "github.test": "45.77.1.3", "llm.test": "45.77.1.4",
     "ws.test": "45.77.1.5", "oauth.test": "45.77.1.6", "evil.test": "45.77.1.7", "other.test": "45.77.1.8",
     "sub.echo.test": "45.77.1.9", "deep.sub.echo.test": "45.77.1.10",
+    # names that built-in services speak of
+    "github.com": "45.77.1.11", "api.github.com": "45.77.1.12", "api.anthropic.com": "45.77.1.13",
 }
 BAD = {
     "expired.bad.test": "45.77.2.1", "wronghost.bad.test": "45.77.2.2", "selfsigned.bad.test": "45.77.2.3",
