@@ -34,7 +34,7 @@ static void on_hup(struct front_stream *s)
 	loop_del_fd(s->src);
 	s->src = NULL;
 	s->gone = true;
-	if (s->state == FRONT_TUNNEL && !s->eof) {
+	if (s->state == FRONT_TUNNEL && !s->eof && s->exchanges && s->exchanges->ch) {
 		s->again = true;
 		front_stream_dirty(s);
 		return;
