@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOCAL_TTL 60
-#define TTL_MAX	  300
+#define LOCAL_TTL    60
+#define TTL_MAX	     300
+#define APPROVED_MAX 64
+#define APPROVED_MS  600000
 
 static const uint8_t gateway4[] = {198, 18, 0, 1}, host4[] = {198, 18, 0, 254};
 static const uint8_t gateway6[16] = {0xfd, 0x53, 0x62, 0x78, [15] = 1},
@@ -90,8 +92,41 @@ static bool subject(const struct dns_query *q, struct policy_host *ret)
 	return true;
 }
 
+/* Names that a person said yes to, for a while: a client asks for one name several times. */
+static struct {
+	char name[POLICY_HOST_MAX + 1];
+	int64_t until;
+} approved[APPROVED_MAX];
+static unsigned next_approved;
+
+static bool is_approved(const struct front *f, const char *name)
+{
+	for (unsigned i = 0; i < APPROVED_MAX; i++)
+		if (approved[i].until > f->now && strcmp(approved[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static void approve(const struct front *f, const char *name)
+{
+	(void)snprintf(approved[next_approved].name, sizeof(approved[0].name), "%s", name);
+	approved[next_approved].until = f->now + APPROVED_MS;
+	next_approved = (next_approved + 1) % APPROVED_MAX;
+}
+
+/* is_asked() - does a question about that name wait already? One is enough for a person. */
+static bool is_asked(const struct front *f, const char *name)
+{
+	for (const struct front_stream *s = f->streams; s; s = s->next)
+		for (const struct front_exchange *x = s->dead ? NULL : s->exchanges; x; x = x->next)
+			if (x->what == FRONT_NAME && x->question && strcmp(x->host.name, name) == 0)
+				return true;
+	return false;
+}
+
+/* ask_vault() - @ask: the rule by which a person is asked first, NULL: nobody is */
 static void ask_vault(struct front_stream *s, const struct dns_query *q,
-	const struct policy_host *host, const char *rule)
+	const struct policy_host *host, const char *rule, const struct policy_rule *ask)
 {
 	struct front_exchange *x = front_exchange_new(s, FRONT_NAME);
 
@@ -112,7 +147,18 @@ static void ask_vault(struct front_stream *s, const struct dns_query *q,
 		front_exchange_over(x);
 		return;
 	}
-	front_exchange_start(x);
+	if (!ask) {
+		front_exchange_start(x);
+		return;
+	}
+	(void)snprintf(x->method, sizeof(x->method), "DNS");
+	x->port = 53;
+	if (!front_ask(x, ask)) {
+		record(s, q, EGRESS_DENY, rule, "ask");
+		reply(s, q, DNS_NXDOMAIN, NULL, 0);
+		x->recorded = x->down_over = true;
+		front_exchange_over(x);
+	}
 }
 
 static void on_query(struct front_stream *s, const struct dns_query *q)
@@ -141,7 +187,11 @@ static void on_query(struct front_stream *s, const struct dns_query *q)
 		reply(s, q, DNS_NXDOMAIN, NULL, 0);
 		return;
 	}
-	ask_vault(s, q, &host, v.rule ? v.rule->id : "");
+	if (v.decision == POLICY_ALLOW || is_approved(s->f, host.name))
+		ask_vault(s, q, &host, v.rule ? v.rule->id : "", NULL);
+	else if (!is_asked(s->f, host.name))
+		ask_vault(s, q, &host, v.rule ? v.rule->id : "", v.rule);
+	/* else no answer: the client asks again while a person thinks */
 }
 
 static void on_message(struct front_stream *s, const void *p, size_t len)
@@ -249,6 +299,8 @@ bool front_dns_answer(struct front_exchange *x, const struct egress_frame *fr)
 
 	if (egress_get_answer(fr, &a) != PROTO_OK)
 		return false;
+	if (x->approved)
+		approve(x->f, x->host.name);
 	buf_clear(&x->f->text);
 	for (uint16_t i = 0; i < a.n; i++) {
 		size_t len = a.v[i].len;

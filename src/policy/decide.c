@@ -119,6 +119,11 @@ static void count_dns(const struct policy_layer *l, uint32_t i, const struct tar
 		return;
 	else if (en->rule.decision == POLICY_ALLOW)
 		lowest(counted ? &y->allow : &y->uncounted, i);
+	else if (counted && en->kind == POLICY_PATTERN_NAME)
+		/* the look-up of a name that stands in a rule tells nobody anything: what is asked for is
+		 * put to a person when it comes
+		 */
+		lowest(&y->allow, i);
 	else if (counted)
 		/* a question about requests is put when one is seen, unless nothing else allows */
 		lowest(en->kind == POLICY_PATTERN_ALL || en->http ? &y->ask_all : &y->ask, i);

@@ -158,7 +158,9 @@ int policy_decode(const void *bytes, size_t len, struct policy **ret_p) MUST_USE
 /* policy_decide() - @p is sealed. Never fails: what it cannot judge it denies. */
 void policy_decide(
 	const struct policy *p, const struct policy_request *r, struct policy_verdict *ret_v);
-/* policy_may_resolve() - POLICY_DNS for a name: true when it is allowed or would be asked */
+/* policy_may_resolve() - POLICY_DNS for a name: true when it is allowed. Where it is ASK (a wildcard asks),
+ * nobody may look it up before the answer: names carry data out.
+ */
 bool policy_may_resolve(const struct policy *p, const struct policy_host *name);
 /* policy_may_answer() - vetting of an address in a DNS answer: public, or named by an allow rule.
  * Never the host's loopback nor an address that has a meaning inside only.

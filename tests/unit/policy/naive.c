@@ -160,7 +160,9 @@ static struct policy_verdict one(const struct policy *p, size_t layer, const str
 		grant |= grants;
 		if (u->decision == POLICY_DENY)
 			FIRST(deny);
-		else if (u->decision == POLICY_ALLOW && grants)
+		else if ((u->decision == POLICY_ALLOW ||
+				 (dns && pat.kind == POLICY_PATTERN_NAME)) &&
+			 grants)
 			FIRST(allow);
 		else if (u->decision == POLICY_ALLOW && !counted)
 			FIRST(other);
@@ -181,6 +183,7 @@ static struct policy_verdict one(const struct policy *p, size_t layer, const str
 		v.reason = !deny && v.rule == unclear ? POLICY_REASON_PATH : POLICY_REASON_RULE;
 		v.decision = deny || unclear				   ? POLICY_DENY
 			     : v.rule == http && !(grant && ask) && !allow ? POLICY_ALLOW
+			     : v.rule == allow && !(grant && ask)	   ? POLICY_ALLOW
 									   : v.rule->decision;
 		v.inspect = flow && v.decision != POLICY_DENY &&
 			    (narrowed || (v.rule == http && !(grant && ask) && !allow));

@@ -312,7 +312,7 @@ static void test_ask(void **state)
 {
 	AUTO_POLICY *p = POLICY(ALLOW("**.x.com"), ASK("up.x.com"), ASK("**"),
 		{"y.com", POLICY_ALLOW, POLICY_SOURCE_USER, POLICY_GET, NULL}, DENY("z.com"),
-		{"**", POLICY_ASK, POLICY_SOURCE_USER, POLICY_DELETE, NULL});
+		{"**", POLICY_ASK, POLICY_SOURCE_USER, POLICY_DELETE, NULL}, ASK("w.net"));
 
 	(void)state;
 	IS(tcp(p, "a.x.com:443"), ALLOW, RULE, "r0");
@@ -330,6 +330,9 @@ static void test_ask(void **state)
 
 		assert_true(policy_host_parse("q.org", 5, &h));
 		assert_false(policy_may_resolve(p, &h)); /* not before the answer */
+		/* a name that stands in a rule tells nobody anything */
+		assert_true(policy_host_parse("w.net", 5, &h));
+		assert_true(policy_may_resolve(p, &h));
 		assert_true(policy_host_parse("a.x.com", 7, &h));
 		assert_true(policy_may_resolve(p, &h));
 	}
