@@ -87,7 +87,9 @@ static int end_leftovers(int dir, struct err *e)
 	int64_t deadline = clock_ms() + GONE_MS, bound = clock_ms() + BIND_MS;
 
 	while (!egress_all_gone(dir)) {
-		bool found = end_unknown(dir, EGRESS_FRONT) | end_unknown(dir, EGRESS_VAULT);
+		bool found = end_unknown(dir, EGRESS_FRONT);
+
+		found |= end_unknown(dir, EGRESS_VAULT);
 
 		if (clock_ms() >= (found ? deadline : bound))
 			return err_set(e, ERR_CONFLICT, -EBUSY,
