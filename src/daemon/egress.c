@@ -371,6 +371,16 @@ static int bring_up(struct sandbox *s, int dir, struct err *e)
 	return r;
 }
 
+/* words_of_the_dead() - one that ended while it was being configured knows why */
+static void words_of_the_dead(struct sandbox *s, struct err *e)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < EGRESS_ENDS; i++)
+		if (s->egress.end[i].fd < 0 && s->egress.end[i].log_fd >= 0)
+			own_words(s->egress.end[i].log_fd, e);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
 int egress_start(struct sandbox *s, int dir, struct err *e)
 {
 	struct egress *g = &s->egress;
@@ -378,8 +388,11 @@ int egress_start(struct sandbox *s, int dir, struct err *e)
 
 	egress_stop(s);
 	r = end_leftovers(dir, e);
-	if (r == 0)
+	if (r == 0) {
 		r = bring_up(s, dir, e);
+		if (r < 0 && !e->hint[0])
+			words_of_the_dead(s, e);
+	}
 	if (r < 0)
 		return err_wrap(e, r, "open the way out");
 	(void)pthread_mutex_lock(&s->lock);

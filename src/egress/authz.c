@@ -22,7 +22,7 @@ static void on_ready(struct up *u);
 static void on_failed(struct up *u, int status, const char *code, const char *text);
 static void on_io(struct up *u);
 
-static const struct up_ops authz_ops = {on_ready, on_failed, on_io, NULL};
+static const struct up_ops authz_ops = {on_ready, on_failed, on_io, NULL, NULL};
 
 static void unanswered(struct chan *c, const char *why)
 {

@@ -111,8 +111,6 @@ static void watch(struct chan *c)
 
 void chan_flush(struct chan *c)
 {
-	bool was_full = !chan_room(c);
-
 	while (c->out.len > c->out_pos) {
 		ssize_t n = send(
 			c->fd, c->out.data + c->out_pos, c->out.len - c->out_pos, MSG_NOSIGNAL);
@@ -138,7 +136,7 @@ void chan_flush(struct chan *c)
 	}
 	if (c->up && c->up->h2 && c->state != CHAN_IDLE)
 		h2up_room(c);
-	else if (c->up && was_full && chan_room(c))
+	else if (c->up && c->up->state == UP_READY && !c->up_end && chan_room(c))
 		up_want(c->up, true);
 	chan_resume(c);
 	watch(c);

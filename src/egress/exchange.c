@@ -102,13 +102,13 @@ static void refuse(struct chan *c)
 }
 
 /* gathered() - the body is here, as far as it is looked into */
-static void gathered(struct chan *c, bool whole)
+static void gathered(struct chan *c)
 {
 	struct cred_ask a = ask_of(c);
 	bool ok = true;
 
 	c->state = CHAN_WAIT;
-	if (whole && c->cred.body == CRED_BODY_LOOK)
+	if (c->cred.body == CRED_BODY_LOOK)
 		ok = cred_look(&c->cred, &a, &c->body);
 	else if (c->cred.body == CRED_BODY_TOKEN)
 		ok = cred_swap(&c->cred, &a, &c->body);
@@ -170,7 +170,7 @@ void exchange_begin(struct chan *c, const struct egress_frame *f)
 		c->q.length > VAULT_GATHER_MAX)
 		c->cred.body = CRED_BODY_FREE;
 	if (f->end || c->cred.body == CRED_BODY_FREE || c->q.kind == EGRESS_WEBSOCKET)
-		gathered(c, f->end);
+		gathered(c);
 	else
 		c->state = CHAN_GATHER;
 }
@@ -196,13 +196,13 @@ static void gather(struct chan *c, const struct egress_frame *f)
 		return;
 	}
 	if (f->end) {
-		gathered(c, true);
+		gathered(c);
 	} else if (c->body.len > gather_max(c)) {
 		if (must_be_whole(c))
 			chan_fail(
 				c, 413, "too_large", "a body that is looked into must be smaller");
 		else
-			gathered(c, false);
+			gathered(c);
 	}
 }
 
@@ -295,7 +295,9 @@ void exchange_go(struct chan *c)
 		chan_fail(c, 503, "limit", "too many connections are open");
 }
 
-/* wake() - exchanges that waited for this connection: it may carry them, or each makes its own */
+/* wake() - exchanges that waited for this connection, which stands or will not: it may carry them, or each
+ * makes its own
+ */
 static void wake(struct up *u)
 {
 	for (struct chan *c = u->v->chans; c; c = c->next) {
@@ -330,7 +332,6 @@ static void on_failed(struct up *u, int status, const char *code, const char *te
 		c->up = NULL;
 		chan_fail(c, status, code, "%s", text);
 	}
-	wake(u);
 }
 
 static void on_io(struct up *u)
@@ -351,7 +352,7 @@ static void on_drained(struct up *u)
 		chan_dirty(u->chan); /* its flush takes the frames that waited */
 }
 
-const struct up_ops exchange_ops = {on_ready, on_failed, on_io, on_drained};
+const struct up_ops exchange_ops = {on_ready, on_failed, on_io, on_drained, wake};
 
 /* ---- the answer ---- */
 
@@ -568,6 +569,9 @@ void exchange_broken(struct chan *c, bool untouched, const char *fmt, ...)
 void exchange_tick(struct chan *c, int64_t now)
 {
 	authz_tick(c, now);
+	if (c->state == CHAN_GATHER && c->cred.body == CRED_BODY_LOOK &&
+		now - c->moved_ms > VAULT_GATHER_MS)
+		gathered(c); /* a body in pieces over time: what is there was looked into */
 	if (c->head_ms && !c->answered && now - c->head_ms > VAULT_HEAD_MS) {
 		chan_fail(c, 504, "timeout", "%s does not come to an end with its head",
 			c->host.name);

@@ -31,7 +31,7 @@
 #define FRONT_IDLE_MAX	   64 /* channels kept for the next exchange */
 #define FRONT_QUEUE_MAX	   (128U << 10) /* bytes that wait in one direction before reading stops */
 #define FRONT_SCRATCH	   65536
-#define FRONT_MEMORY_MAX   (40U << 20) /* buffers of all streams and channels together */
+#define FRONT_MEMORY_MAX   (32U << 20) /* buffers of all streams and channels together */
 #define FRONT_TLS_BYTES	   24576 /* what a session costs, roughly */
 #define FRONT_DNS_MAX	   64 /* questions outstanding on one stream */
 
@@ -344,4 +344,6 @@ void front_charge(struct front *f, size_t *charged, size_t now); /* memory accou
 void front_tick_at(struct front *f, int64_t at_ms); /* deadlines are looked at then, or before */
 /* front_buf_rest() - an empty buffer that has grown gives its memory back */
 void front_buf_rest(struct buf *b);
+/* front_buf_spare() - so does this, unless it is about to grow again and there is plenty */
+void front_buf_spare(const struct front *f, struct buf *b, bool busy);
 #endif

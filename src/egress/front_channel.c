@@ -282,12 +282,12 @@ void front_channel_flush(struct front_channel *ch)
 	if (ch->out_at == ch->out.len) {
 		buf_clear(&ch->out);
 		ch->out_at = 0;
-		front_buf_rest(&ch->out);
+		front_buf_spare(ch->f, &ch->out, ch->x != NULL);
 	} else if (ch->out_at >= FRONT_QUEUE_MAX / 2) {
 		buf_eat(&ch->out, ch->out_at);
 		ch->out_at = 0;
 	}
-	front_buf_rest(&ch->in);
+	front_buf_spare(ch->f, &ch->in, ch->x != NULL);
 	room(ch);
 	front_charge(ch->f, &ch->charged, ch->in.cap + ch->out.cap);
 	watch(ch);

@@ -38,7 +38,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	(void)mallopt(M_ARENA_MAX, 1);
-	(void)mallopt(M_TRIM_THRESHOLD, 256 << 10);
+	/* Buffers of a stream that moves are made and freed all the time: from the heap, which gives back
+	 * what is free at its end, and not as mappings whose pages are cleared anew each time. */
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	(void)mallopt(M_TRIM_THRESHOLD, 1 << 20);
 	tzset(); /* the log's clock: the C library reads a file the first time */
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (front_open(&f, argv[1], &e) < 0 || front_load(&f, &e) < 0 || front_drop(&f, &e) < 0 ||

@@ -13,6 +13,12 @@ void front_buf_rest(struct buf *b)
 		buf_fini(b);
 }
 
+void front_buf_spare(const struct front *f, struct buf *b, bool busy)
+{
+	if (!busy || f->memory > FRONT_MEMORY_MAX / 4)
+		front_buf_rest(b);
+}
+
 void front_charge(struct front *f, size_t *charged, size_t now)
 {
 	f->memory += now - *charged;
@@ -40,6 +46,10 @@ static void stream_late(struct front_stream *s)
 	if (s->state == FRONT_H2 && s->h2 && h2_streams(s->h2) == 0) {
 		h2_goodbye(s->h2, H2_NO_ERROR, true);
 		front_stream_dirty(s);
+		return;
+	}
+	if (s->state == FRONT_H1 && !s->exchanges && !s->heard) {
+		front_stream_last(s); /* idle: an end without a fault */
 		return;
 	}
 	front_stream_kill(s);

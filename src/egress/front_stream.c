@@ -317,7 +317,7 @@ bool front_stream_flush(struct front_stream *s)
 	if (s->out_at == s->out.len) {
 		buf_clear(&s->out);
 		s->out_at = 0;
-		front_buf_rest(&s->out);
+		front_buf_spare(s->f, &s->out, s->exchanges != NULL);
 	} else if (s->out_at >= FRONT_QUEUE_MAX / 2) {
 		buf_eat(&s->out, s->out_at);
 		s->out_at = 0;
@@ -340,7 +340,7 @@ static void finish(struct front_stream *s)
 
 static size_t costs(const struct front_stream *s)
 {
-	return s->in.cap + s->out.cap + (s->tls ? FRONT_TLS_BYTES : 0) +
+	return s->in.cap + s->out.cap + (s->tls ? FRONT_TLS_BYTES + tls_bytes(s->tls) : 0) +
 	       (s->h1 ? http_parser_bytes(s->h1) : 0) + (s->h2 ? h2_bytes(s->h2) : 0);
 }
 
@@ -371,7 +371,7 @@ void front_stream_round(struct front_stream *s)
 		finish(s);
 	if (s->dead)
 		return;
-	front_buf_rest(&s->in);
+	front_buf_spare(s->f, &s->in, s->exchanges != NULL);
 	front_charge(s->f, &s->charged, costs(s));
 	if (s->f->memory > FRONT_MEMORY_MAX && s->charged > FRONT_TLS_BYTES + 8192) {
 		s->f->stats.faults++;

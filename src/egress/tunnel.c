@@ -10,7 +10,7 @@ static void on_ready(struct up *u);
 static void on_failed(struct up *u, int status, const char *code, const char *text);
 static void on_drained(struct up *u);
 
-static const struct up_ops tunnel_ops = {on_ready, on_failed, tunnel_io, on_drained};
+static const struct up_ops tunnel_ops = {on_ready, on_failed, tunnel_io, on_drained, NULL};
 
 void tunnel_begin(struct chan *c, const struct egress_frame *f)
 {

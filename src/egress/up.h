@@ -34,6 +34,7 @@ struct up_ops {
 	void (*failed)(struct up *u, int status, const char *code, const char *text);
 	void (*io)(struct up *u);
 	void (*drained)(struct up *u); /* less than half of the queue waits; may be NULL */
+	void (*given_up)(struct up *u); /* closed before it was ready; may be NULL */
 };
 
 struct up_attempt {

@@ -34,6 +34,7 @@
 #define VAULT_HEAD_MS	   30000 /* from the first to the last byte of an answer's head */
 #define VAULT_SILENT_MS	   3600000 /* of an exchange in which nothing moves */
 #define VAULT_GATHER_MAX   65536 /* bodies that are looked into as a whole */
+#define VAULT_GATHER_MS	   500 /* then such a body is passed on as it comes */
 
 struct chan;
 struct up;

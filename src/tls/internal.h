@@ -14,8 +14,13 @@ struct tls {
 	struct tls *under; /* carries this one instead of a descriptor; borrowed */
 	uint8_t *ahead; /* owned: bytes that were read before the session began */
 	size_t ahead_len, ahead_pos;
+	/* records that the descriptor did not take, and how many bytes of the last one the caller has not
+	 * been told are gone: a caller that has nothing left to write would never come again */
+	uint8_t *left; /* owned */
+	size_t left_len, left_pos, owed;
 	uint32_t wants;
 	bool eof, broken;
+	bool gathers; /* records are collected, to be sent at once */
 	bool server, chosen, hello_seen;
 	char why[TLS_WHY_MAX];
 	/* server */

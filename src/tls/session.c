@@ -12,7 +12,48 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#define RECORD	    16384 /* bytes in one, at most */
+#define GATHER	    4 /* records in one system call */
+#define RECORD_COST 256 /* head, tag, padding */
+#define READ_AHEAD  (2 * (RECORD + RECORD_COST))
+
+/* Records on their way to one send(): the session that gathers is done with it before it returns. */
+static _Thread_local struct {
+	size_t len;
+	uint8_t bytes[GATHER * (RECORD + RECORD_COST)];
+} gathered;
+
 /* ---- the BIO ---- */
+
+/* send_left() - what an earlier send() did not take; 0: all gone, -EAGAIN, or what broke */
+static int send_left(struct tls *t)
+{
+	while (t->left_pos < t->left_len) {
+		ssize_t n =
+			send(t->fd, t->left + t->left_pos, t->left_len - t->left_pos, MSG_NOSIGNAL);
+
+		if (n < 0)
+			return errno == EINTR ? -EAGAIN : -errno;
+		t->left_pos += (size_t)n;
+	}
+	free(t->left);
+	t->left = NULL;
+	t->left_len = t->left_pos = 0;
+	return 0;
+}
+
+static ssize_t put_bytes(struct tls *t, const char *p, size_t len)
+{
+	ssize_t n;
+
+	if (t->under)
+		return tls_write(t->under, p, len);
+	n = t->left ? send_left(t) : 0;
+	if (n < 0)
+		return n;
+	n = send(t->fd, p, len, MSG_NOSIGNAL);
+	return n < 0 ? -errno : n;
+}
 
 static int bio_write(BIO *b, const char *p, size_t len, size_t *done)
 {
@@ -20,13 +61,13 @@ static int bio_write(BIO *b, const char *p, size_t len, size_t *done)
 	ssize_t n;
 
 	BIO_clear_retry_flags(b);
-	if (t->under) {
-		n = tls_write(t->under, p, len);
-	} else {
-		n = send(t->fd, p, len, MSG_NOSIGNAL);
-		if (n < 0)
-			n = -errno;
+	if (t->gathers && len <= sizeof(gathered.bytes) - gathered.len) {
+		memcpy(gathered.bytes + gathered.len, p, len);
+		gathered.len += len;
+		*done = len;
+		return 1;
 	}
+	n = put_bytes(t, p, len);
 	if (n == -EAGAIN || n == -EINTR) {
 		BIO_set_retry_write(b);
 		return 0;
@@ -128,6 +169,7 @@ SSL_CTX *tls_context(bool server)
 	SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				    SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_read_ahead(c, 1);
+	SSL_CTX_set_default_read_buffer_len(c, READ_AHEAD);
 	if (SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) != 1 ||
 		SSL_CTX_set_cipher_list(c, "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!SHA1:!PSK") != 1 ||
 		SSL_CTX_set1_groups_list(c, server ? "X25519:P-256" : "X25519:P-256:P-384") != 1) {
@@ -168,6 +210,7 @@ void tls_free(struct tls *t)
 		SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(t->ssl);
 	tls_client_forget(t);
+	free(t->left);
 	free(t->ahead);
 	free(t);
 }
@@ -311,22 +354,98 @@ ssize_t tls_read(struct tls *t, void *p, size_t cap)
 	return r == 1 ? (ssize_t)got : stuck(t, r);
 }
 
-ssize_t tls_write(struct tls *t, const void *p, size_t len)
+static ssize_t write_record(struct tls *t, const void *p, size_t len)
 {
 	size_t done = 0;
 	ssize_t n;
 	int r;
 
-	if (t->broken)
-		return -EPIPE;
-	if (len == 0)
-		return 0;
 	ERR_clear_error();
 	r = SSL_write_ex(t->ssl, p, len, &done);
 	if (r == 1)
 		return (ssize_t)done;
 	n = stuck(t, r);
 	return n == 0 || n == -ECONNRESET ? -EPIPE : n;
+}
+
+static ssize_t cut(struct tls *t)
+{
+	t->broken = true;
+	(void)snprintf(t->why, sizeof(t->why), "the connection was cut");
+	return -EPIPE;
+}
+
+/* send_gathered() - @last: bytes of the caller's in the last record. 0, or how many of these are owed:
+ * the record is not wholly sent
+ */
+static ssize_t send_gathered(struct tls *t, size_t last)
+{
+	ssize_t n = send(t->fd, gathered.bytes, gathered.len, MSG_NOSIGNAL);
+	size_t sent = n > 0 ? (size_t)n : 0;
+
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		return cut(t);
+	if (sent == gathered.len)
+		return 0;
+	t->left_len = gathered.len - sent;
+	t->left_pos = 0;
+	t->left = malloc(t->left_len);
+	if (!t->left)
+		return cut(t);
+	memcpy(t->left, gathered.bytes + sent, t->left_len);
+	t->owed = last;
+	t->wants = TLS_WRITE;
+	return (ssize_t)last;
+}
+
+/* write_many() - several records with one system call */
+static ssize_t write_many(struct tls *t, const uint8_t *p, size_t len)
+{
+	size_t done = 0, last = 0;
+	ssize_t n = 0;
+
+	gathered.len = 0;
+	t->gathers = true;
+	for (unsigned i = 0; i < GATHER && done < len; i++) {
+		n = write_record(t, p + done, len - done < RECORD ? len - done : RECORD);
+		if (n < 0)
+			break;
+		last = (size_t)n;
+		done += last;
+	}
+	t->gathers = false;
+	if (done == 0)
+		return n;
+	n = send_gathered(t, last);
+	if (n < 0)
+		return n;
+	return done > (size_t)n ? (ssize_t)done - n : -EAGAIN;
+}
+
+ssize_t tls_write(struct tls *t, const void *p, size_t len)
+{
+	size_t owed = t->owed < len ? t->owed : len;
+	int r;
+
+	if (t->broken)
+		return -EPIPE;
+	if (len == 0)
+		return 0;
+	r = t->left ? send_left(t) : 0;
+	if (r == -EAGAIN)
+		t->wants = TLS_WRITE;
+	if (r < 0)
+		return r == -EAGAIN ? r : cut(t);
+	if (owed > 0) { /* the same bytes again: their record is gone now */
+		t->owed -= owed;
+		return (ssize_t)owed;
+	}
+	return t->under || len <= RECORD ? write_record(t, p, len) : write_many(t, p, len);
+}
+
+size_t tls_bytes(const struct tls *t)
+{
+	return t->left_len;
 }
 
 bool tls_pending(const struct tls *t)

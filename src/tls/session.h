@@ -39,6 +39,8 @@ ssize_t tls_read(struct tls *t, void *p, size_t cap) MUST_USE;
  * -EAGAIN, -EPIPE, -EPROTO.
  */
 ssize_t tls_write(struct tls *t, const void *p, size_t len) MUST_USE;
+/* tls_bytes() - memory that waits to be sent, beyond what every session has */
+size_t tls_bytes(const struct tls *t);
 /* tls_pending() - may tls_read() give bytes without the descriptor becoming readable? */
 bool tls_pending(const struct tls *t);
 /* tls_close() - say that nothing more will be sent; 0, or -EAGAIN */

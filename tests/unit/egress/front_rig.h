@@ -29,6 +29,7 @@ struct rig {
 	size_t asked_len;
 	unsigned n_asked;
 	bool stopped; /* the vault reads nothing */
+	bool lenient; /* frames for an exchange that is over are passed over */
 	bool remote; /* the front is another process; f is not used */
 	uint64_t last_question;
 	unsigned n_questions, n_records;
@@ -61,6 +62,7 @@ int rig_proxy(struct rig *r); /* to the explicit proxy */
 int rig_dns(struct rig *r); /* a stream of port 3 */
 /* rig_run() - until nothing moves any more (or @ms have passed) */
 void rig_run(struct rig *r, int ms);
+void rig_step(struct rig *r); /* one turn for each */
 void rig_send(struct rig *r, int fd, const char *text);
 /* rig_recv() - run, and what the guest has got by then, terminated; *ret_end: the stream ended */
 size_t rig_recv(struct rig *r, int fd, char *dst, size_t cap, bool *ret_end);

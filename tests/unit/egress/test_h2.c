@@ -302,6 +302,36 @@ static void test_many_at_a_time(void **state)
 	assert_int_equal(o.connections, before + 1);
 }
 
+static void test_waiting_for_one_that_is_given_up(void **state)
+{
+	struct egress_request q = rig_get("h2.test.example", "/");
+	struct answer a;
+	int first;
+
+	(void)state;
+	for (unsigned turns = 0; turns < 5; turns++) {
+		for (struct up *u = r.v.ups; u; u = u->next)
+			up_close(u);
+		rig_connect(&r);
+		assert_int_equal(egress_put_request(&r.out, &q, true), 0);
+		rig_send(&r);
+		rig_turn(&r); /* it dials */
+		first = r.fd;
+		r.fd = -1;
+		rig_connect(&r);
+		answer_init(&a);
+		assert_int_equal(egress_put_request(&r.out, &q, true), 0);
+		rig_send(&r);
+		for (unsigned i = 0; i < turns; i++)
+			rig_turn(&r);
+		close(first);
+		rig_wait(&r, &a);
+		assert_string_equal(a.text, "");
+		assert_true(a.done);
+		buf_fini(&a.body);
+	}
+}
+
 static void test_a_server_that_leaves(void **state)
 {
 	struct answer a;
@@ -352,6 +382,7 @@ int main(void)
 		cmocka_unit_test(test_resets),
 		cmocka_unit_test(test_a_body_and_its_echo),
 		cmocka_unit_test(test_many_at_a_time),
+		cmocka_unit_test(test_waiting_for_one_that_is_given_up),
 		cmocka_unit_test(test_a_server_that_leaves),
 		cmocka_unit_test(test_giving_up),
 	};

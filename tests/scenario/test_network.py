@@ -1,0 +1,249 @@
+"""The way out of a real guest: every client trusts what it meets, streams are faithful, changes count at once."""
+import hashlib
+import http.server
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+
+TEXT = b"hello from the host\n"
+BIG = os.urandom(1 << 20) * 6
+
+
+class Pages(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        if self.path == "/cut":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"only this")
+            self.close_connection = True
+            return
+        self.answer(200, BIG if self.path == "/big" else TEXT)
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(200, hashlib.sha256(body).hexdigest().encode())
+
+    def log_message(self, *_args):
+        pass
+
+
+def serve_pages(context=None):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+    if context:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+class Echo:
+    """Says a line first; sends back what it hears once that has ended; knows how connections ended."""
+
+    def __init__(self):
+        self.sock = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port = self.sock.getsockname()[1]
+        self.ends = []
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                conn, _ = self.sock.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.one, args=(conn,), daemon=True).start()
+
+    def one(self, conn):
+        with conn:
+            conn.settimeout(30)
+            conn.sendall(b"ready\n")
+            got = []
+            try:
+                while chunk := conn.recv(65536):
+                    got.append(chunk)
+                conn.sendall(b"".join(got))
+                self.ends.append("end")
+            except OSError as e:
+                self.ends.append(type(e).__name__)
+
+
+def openssl(where, *args):
+    subprocess.run(["openssl", *args], cwd=where, check=True, capture_output=True, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory):
+    """A context with a certificate for localhost, and the PEM of who has signed it."""
+    where = tmp_path_factory.mktemp("tls")
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl(where, "req", "-x509", *key, "-days", "2", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem")
+    openssl(where, "req", *key, "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "csr.pem")
+    (where / "ext").write_text("subjectAltName=DNS:localhost\n")
+    openssl(where, "x509", "-req", "-in", "csr.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+            "-extfile", "ext", "-out", "cert.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(where / "cert.pem", where / "key.pem")
+    return context, where / "ca.pem"
+
+
+@pytest.fixture(scope="module")
+def net(rig, image, tls):
+    """A running sandbox that may reach the three servers."""
+    context, ca = tls
+    assert rig.sbx("settings", "set", "tls.extraCA", ca).code == 0
+    box = rig.create("box-net", size=("--cpus", "2", "--memory", "768m")).start()
+    box.http, box.https, box.echo = serve_pages(), serve_pages(context), Echo()
+    for port in (box.http.server_port, box.https.server_port, box.echo.port):
+        run = rig.sbx("policy", "allow", "--sandbox", box.name, f"localhost:{port}")
+        assert run.code == 0, run
+    box.url = f"https://host.sbx.internal:{box.https.server_port}/x"
+    yield box
+    box.http.shutdown()
+    box.https.shutdown()
+    box.echo.sock.close()
+
+
+CLIENTS = {
+    "curl": 'curl -sS -m 20 "$U"',
+    "curl-h1": 'curl -sS -m 20 --http1.1 "$U"',
+    "curl-proxy": 'curl -sS -m 20 -x http://gateway.sbx.internal:3128 "$U"',
+    "curl-v4": 'curl -sS -m 20 -4 "$U"',
+    "python": 'python3 -c "import os,urllib.request as u; print(u.urlopen(os.environ[\'U\']).read().decode(), end=\'\')"',
+    "python-bare": 'env -i U="$U" /usr/bin/python3 -c "import os,urllib.request as u;'
+                   ' print(u.urlopen(os.environ[\'U\']).read().decode(), end=\'\')"',
+    "sudo-curl": 'sudo curl -sS -m 20 "$U"',
+    "node-fetch": 'node -e "fetch(process.env.U).then(r=>r.text()).then(t=>process.stdout.write(t))"',
+    "node-https": 'node -e "require(\'https\').get(process.env.U,r=>r.pipe(process.stdout))"',
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_clients_trust_what_they_meet(net, client):
+    if client.startswith("node") and net.sh("command -v node").code != 0:
+        pytest.skip("the image has no node")
+    run = net.sh(f"export U={net.url}; {CLIENTS[client]}", timeout=60)
+    assert run.out == TEXT, run
+
+
+def test_git_and_openssl(net):
+    run = net.sh(f"git ls-remote {net.url}", timeout=60)
+    assert "is this a git repository" in run.errors and "certificate" not in run.errors, run
+    port = net.https.server_port
+    run = net.sh(f"openssl s_client -connect host.sbx.internal:{port} -servername host.sbx.internal </dev/null", timeout=60)
+    assert "Verify return code: 0 (ok)" in run.text and "sbx sandbox" in run.text, run
+
+
+def test_no_name_of_the_host_inside(net):
+    """The answer to a look-up is an address of the way out, not one of the host's."""
+    for name in ("host.sbx.internal", "host.docker.internal"):
+        assert net.ok(f"getent ahostsv4 {name} | awk '{{print $1; exit}}'").strip() == "198.18.0.254"
+    assert net.ok("cat /etc/resolv.conf").startswith("nameserver 198.18.0.1\n")
+
+
+def test_large_both_ways(net):
+    url = f"http://host.sbx.internal:{net.http.server_port}"
+    want = hashlib.sha256(BIG).hexdigest()
+    assert net.ok(f"curl -sS -m 60 {url}/big | sha256sum", timeout=90).split()[0] == want
+    assert net.ok(f"curl -sS -m 60 {url}/big | curl -sS -m 60 --data-binary @- {url}/up", timeout=90) == want
+
+
+def test_a_body_that_is_cut_is_no_whole_one(rig, net):
+    before = rig.network_of(net.name)
+    run = net.sh(f"curl -sSf -m 20 http://host.sbx.internal:{net.http.server_port}/cut")
+    assert run.code != 0, run
+    after = rig.network_of(net.name)
+    assert all(after[w]["restarts"] == before[w]["restarts"] for w in ("front", "vault")), (before, after)
+
+
+def test_half_close_and_reset(net):
+    """What the server says first arrives; what was sent before the end comes back; a reset is no end."""
+    run = net.python(f"""
+import socket, struct
+s = socket.create_connection(("host.sbx.internal", {net.echo.port})); s.settimeout(20)
+f = s.makefile("rb")
+print(f.readline())
+s.sendall(b"x" * 300000); s.shutdown(socket.SHUT_WR)
+print(len(f.read()))
+s = socket.create_connection(("host.sbx.internal", {net.echo.port})); s.settimeout(20)
+print(s.recv(6))
+s.sendall(b"y"); s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); s.close()
+""", timeout=60)
+    assert run.text == "b'ready\\n'\n300000\nb'ready\\n'\n", run
+
+
+def test_many_at_once(net):
+    run = net.python(f"""
+import concurrent.futures, urllib.request
+def one(i): return urllib.request.urlopen("http://host.sbx.internal:{net.http.server_port}/x", timeout=60).read()
+with concurrent.futures.ThreadPoolExecutor(60) as pool:
+    print(sum(b == {TEXT!r} for b in pool.map(one, range(150))))
+""", timeout=120)
+    assert run.text == "150\n", run
+
+
+def test_changes_count_at_once(rig, net):
+    """A rule that goes takes with it what it had let through."""
+    child = rig.popen("exec", net.name, "--", "python3", "-c", f"""
+import socket
+s = socket.create_connection(("host.sbx.internal", {net.echo.port}))
+print(s.recv(6), flush=True)
+try: print(s.recv(1), flush=True)
+except ConnectionResetError: print("reset", flush=True)
+""", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert child.stdout.readline() == b"b'ready\\n'\n"
+    rules = rig.json("policy", "ls", "--sandbox", net.name, "--json")["rules"]
+    mine = [r["id"] for r in rules if r["resource"] == f"localhost:{net.echo.port}"]
+    assert len(mine) == 1, rules
+    started = time.monotonic()
+    assert rig.sbx("policy", "rm", mine[0]).code == 0
+    assert child.stdout.readline() in (b"reset\n", b"b''\n")
+    assert time.monotonic() - started < 2
+    child.wait(20)
+    run = net.python(f"""
+import socket
+s = socket.create_connection(("host.sbx.internal", {net.echo.port})); s.settimeout(10)
+try: print(s.recv(6))
+except ConnectionResetError: print("reset")
+""")
+    assert run.text in ("reset\n", "b''\n"), run
+
+
+def test_front_and_vault_come_back(rig, net):
+    for which in ("front", "vault"):
+        before = rig.network_of(net.name)[which]
+        os.kill(before["pid"], signal.SIGKILL)
+        end = time.monotonic() + 5
+        while True:
+            run = net.sh(f"curl -sS -m 10 {net.url}")
+            if run.out == TEXT:
+                break
+            assert time.monotonic() < end, run
+        after = rig.network_of(net.name)[which]
+        assert after["pid"] != before["pid"] and after["restarts"] == before["restarts"] + 1
+        assert after["jail"], "what is in force is written down"
+
+
+def test_renewed_authority_replaces_the_old(rig, net):
+    old = net.ok("cat /usr/local/share/ca-certificates/sbx.crt")
+    assert rig.sbx("stop", net.name, timeout=60).code == 0
+    where = rig.state / "sandboxes" / rig.boxes()[net.name]["id"]
+    (where / "ca.crt").write_text("")
+    net.start()
+    new = net.ok("cat /usr/local/share/ca-certificates/sbx.crt")
+    bundle = net.ok("cat /etc/ssl/certs/ca-certificates.crt")
+    assert new != old and new in bundle and old not in bundle
+    assert net.sh(f"curl -sS -m 20 {net.url}").out == TEXT
