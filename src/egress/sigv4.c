@@ -247,46 +247,94 @@ static bool hash_of(struct cred *c, const struct buf *body, char hash[80])
 	return true;
 }
 
-bool cred_sign(struct cred *c, const struct cred_ask *a, const struct buf *body)
+/* The key pair of a slot: two credentials, or one whose value is "ID:KEY" and whose stand-in is both. */
+struct pair {
+	const char *stand_in; /* for the id */
+	const char *id, *key;
+	size_t id_len;
+};
+
+static bool find_pair(struct cred *c, const struct cred_ask *a, struct pair *ret)
 {
 	const struct slot *slot = c->sign;
-	const struct secret *id = secrets_get(a->secrets, slot->slot->username);
-	const struct secret *key = secrets_get(a->secrets, slot->credential->name);
-	const char *was = egress_field(&c->fields, "authorization");
-	const char *date = egress_field(&c->fields, "x-amz-date");
-	const char *stand_in = "";
-	struct sigv4_scope s;
-	AUTO(buf) canonical = {0};
-	char hash[80], hex[65], *value;
-	size_t room;
+	const char *other = slot->slot->username;
+	const struct secret *key = secrets_get(a->secrets, slot->credential->name), *id;
+	const char *colon;
+
+	*ret = (struct pair){.stand_in = ""};
+	if (!cred_use(c, a, slot->credential->name))
+		return false;
+	if (other[0]) {
+		for (uint32_t i = 0; i < a->config->c.n_credentials; i++)
+			if (strcmp(a->config->c.credentials[i].name, other) == 0)
+				ret->stand_in = a->config->c.credentials[i].sentinel;
+		id = secrets_get(a->secrets, other);
+		if (!cred_use(c, a, other))
+			return false;
+		ret->id = id->value;
+		ret->id_len = id->len;
+		ret->key = key->value;
+		return true;
+	}
+	colon = strchr(key->value, ':');
+	if (!colon || colon == key->value || !colon[1])
+		return cred_refuse(c, 403, "credential_missing",
+			"the secret '%s' is not of the form ID:KEY", slot->credential->name);
+	ret->stand_in = slot->credential->sentinel;
+	ret->id = key->value;
+	ret->id_len = (size_t)(colon - key->value);
+	ret->key = colon + 1;
+	/* Servers name the id in their errors. */
+	if (c->n_scrub < SCRUB_SETS_MAX) {
+		c->scrub[c->n_scrub] = scrub_new(ret->id, ret->id_len);
+		if (!c->scrub[c->n_scrub])
+			return cred_refuse(c, 503, "limit", "no memory");
+		c->n_scrub++;
+	}
+	return true;
+}
+
+static bool put_authorization(
+	struct cred *c, const struct sigv4_scope *s, const struct pair *pair, const char *hex)
+{
+	size_t room = pair->id_len + strlen(s->signed_headers) + 400;
+	char *value = cred_own(c, room);
 	int n;
 
-	for (uint32_t i = 0; i < a->config->c.n_credentials; i++)
-		if (strcmp(a->config->c.credentials[i].name, slot->slot->username) == 0)
-			stand_in = a->config->c.credentials[i].sentinel;
+	if (!value)
+		return cred_refuse(c, 503, "limit", "no memory");
+	n = snprintf(value, room,
+		"AWS4-HMAC-SHA256 Credential=%.*s/%s/%s/%s/aws4_request, SignedHeaders=%s, "
+		"Signature=%s",
+		(int)pair->id_len, pair->id, s->date, s->region, s->service, s->signed_headers,
+		hex);
+	if (n < 0 || (size_t)n >= room)
+		return cred_refuse(c, 503, "limit", "no memory");
+	return cred_put(c, "authorization", value, (size_t)n);
+}
+
+bool cred_sign(struct cred *c, const struct cred_ask *a, const struct buf *body)
+{
+	const char *was = egress_field(&c->fields, "authorization");
+	const char *date = egress_field(&c->fields, "x-amz-date");
+	AUTO(buf) canonical = {0};
+	struct sigv4_scope s;
+	struct pair pair;
+	char hash[80], hex[65];
+
 	if (!was || !sigv4_parse(was, &s) || !date || strlen(date) != 16 ||
 		strncmp(date, s.date, 8) != 0)
 		return cred_refuse(c, 400, "malformed", "the AWS signature is malformed");
-	if (strcmp(s.id, stand_in) != 0 || cred_find(c, "x-amz-security-token") != -1)
+	if (!find_pair(c, a, &pair))
+		return false;
+	if (strcmp(s.id, pair.stand_in) != 0 || cred_find(c, "x-amz-security-token") != -1)
 		return cred_refuse(c, 403, "foreign_credential",
 			"signed with an AWS key that is not this sandbox's");
-	if (!cred_use(c, a, slot->slot->username) || !cred_use(c, a, slot->credential->name))
-		return false;
 	if (!hash_of(c, body, hash))
 		return false;
 	buf_init(&canonical, CANONICAL_MAX);
 	if (put_canonical(&s, c, a, hash, body->len, &canonical) < 0 ||
-		sigv4_sign(&s, key->value, date, canonical.data, canonical.len, hex) < 0)
+		sigv4_sign(&s, pair.key, date, canonical.data, canonical.len, hex) < 0)
 		return cred_refuse(c, 400, "malformed", "the AWS request cannot be signed");
-	room = id->len + strlen(s.signed_headers) + 400;
-	value = cred_own(c, room);
-	if (!value)
-		return cred_refuse(c, 503, "limit", "no memory");
-	n = snprintf(value, room,
-		"AWS4-HMAC-SHA256 Credential=%s/%s/%s/%s/aws4_request, SignedHeaders=%s, "
-		"Signature=%s",
-		id->value, s.date, s.region, s.service, s.signed_headers, hex);
-	if (n < 0 || (size_t)n >= room)
-		return cred_refuse(c, 503, "limit", "no memory");
-	return cred_put(c, "authorization", value, (size_t)n);
+	return put_authorization(c, &s, &pair, hex);
 }

@@ -19,7 +19,8 @@ enum egress_slot_kind {
 	EGRESS_SLOT_BASIC, /* Authorization: Basic, @username and the value */
 	EGRESS_SLOT_QUERY, /* parameter @header of the query */
 	EGRESS_SLOT_PLACEHOLDER, /* the sentinel is replaced wherever @header says: a field's name */
-	EGRESS_SLOT_SIGV4, /* the request is signed anew; @username is the access key's credential name */
+	EGRESS_SLOT_SIGV4, /* the request is signed anew; @username is the access key id's credential, "": the
+			    * value is "ID:KEY" and the stand-in is both */
 };
 
 struct egress_slot {

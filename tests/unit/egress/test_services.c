@@ -199,6 +199,45 @@ static void test_a_request_is_signed_anew(void **state)
 	origin_stop(&o);
 }
 
+static void test_id_and_key_in_one(void **state)
+{
+	static const char was[] =
+		"AWS4-HMAC-SHA256 Credential=" AWS_ID "/20260101/eu-central-1/sts/aws4_request, "
+		"SignedHeaders=host;x-amz-date, Signature=00";
+	struct egress_request q = rig_get("sts.test.example", "/");
+	struct answer a;
+
+	(void)state;
+	rig_init(&r);
+	origin_start(&o, r.ca, "http/1.1", ok_script, NULL);
+	rig_host(&r, "sts.test.example", 443, &o);
+	rig_rule(&r, POLICY_ALLOW, "**.test.example");
+	rig_slot(&r, "aws", AWS_ID, EGRESS_SLOT_SIGV4, "**.test.example", "", "", "");
+	rig_configure(&r);
+	rig_secret(&r, "aws", "AKIAREALREAL:real/aws+key");
+	rig_field(&q, "x-amz-date", "20260101T000000Z");
+	rig_field(&q, "authorization", was);
+	rig_ask(&r, &q, NULL, &a);
+	assert_string_equal(a.text, "");
+	assert_int_equal(a.status, 200);
+	assert_string_equal(a.credential, "aws");
+	assert_true(
+		origin_saw(&o, "Credential=AKIAREALREAL/20260101/eu-central-1/sts/aws4_request"));
+	assert_false(origin_saw(&o, "real/aws+key"));
+	buf_fini(&a.body);
+	rig_secret(&r, "aws", "nocolon");
+	rig_ask(&r, &q, NULL, &a);
+	assert_string_equal(a.code, "credential_missing");
+	buf_fini(&a.body);
+	/* without a signature nothing is added */
+	q.fields.n--;
+	rig_ask(&r, &q, NULL, &a);
+	assert_int_equal(a.status, 200);
+	buf_fini(&a.body);
+	rig_fini(&r);
+	origin_stop(&o);
+}
+
 /* ---- ext_authz ---- */
 
 static void authz_script(struct origin_conn *c)
@@ -271,6 +310,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tokens_stay_here),
 		cmocka_unit_test(test_a_request_is_signed_anew),
+		cmocka_unit_test(test_id_and_key_in_one),
 		cmocka_unit_test(test_ext_authz),
 	};
 
