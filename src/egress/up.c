@@ -80,6 +80,8 @@ void up_close(struct up *u)
 	own_close_fd(&u->fd);
 	u->dead = true;
 	u->v->any_dead = true;
+	if (u->state != UP_READY && u->ops && u->ops->given_up)
+		u->ops->given_up(u);
 }
 
 void up_free(struct up *u)

@@ -168,6 +168,7 @@ static void sweep(struct vault *v)
 		struct chan *x = *c;
 
 		if (!x->dead || x->dirty) {
+			v->any_dead |= x->dead;
 			c = &x->next;
 			continue;
 		}
@@ -179,6 +180,7 @@ static void sweep(struct vault *v)
 		struct up *x = *u;
 
 		if (!x->dead || x->dirty) {
+			v->any_dead |= x->dead;
 			u = &x->next;
 			continue;
 		}
