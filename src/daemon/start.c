@@ -256,7 +256,6 @@ static bool has_ended(struct sandbox *s, struct err *e)
 	struct err told = {0};
 
 	(void)pthread_mutex_lock(&s->lock);
-	s->want_boot = true;
 	while (gone_or_told(s, &told) == 0 && s->boot_fd < 0 && sandbox_wait(s, deadline) == 0)
 		;
 	(void)pthread_mutex_unlock(&s->lock);
@@ -322,8 +321,7 @@ static int wait_boot(struct starting *st, struct err *e)
 				"the guest did not come up within %d s", SANDBOX_START_MS / 1000);
 	}
 	fd = s->boot_fd;
-	s->boot_fd = -1;
-	s->want_boot = false;
+	s->boot_fd = -1; /* the next one may come at any moment, and is kept */
 	(void)pthread_mutex_unlock(&s->lock);
 	if (r < 0)
 		own_close_fd(&fd);
@@ -378,8 +376,8 @@ static void console_tail(int dir, char dst[240])
 		(void)escape_text(dst, 240, raw, (size_t)n);
 }
 
-/* boot() - until READY. A stream that ends before is begun anew by the guest (agent.md). */
-static int boot(struct starting *st, struct err *e)
+/* boot_streams() - until READY. A stream that ends before is begun anew by the guest (agent.md). */
+static int boot_streams(struct starting *st, struct err *e)
 {
 	for (unsigned tries = 1;; tries++) {
 		struct err broken = {0};
@@ -398,6 +396,17 @@ static int boot(struct starting *st, struct err *e)
 		}
 		log_debug("sandbox %s: its boot stream ended early", st->s->name);
 	}
+}
+
+static int boot(struct starting *st, struct err *e)
+{
+	int r = boot_streams(st, e);
+
+	(void)pthread_mutex_lock(&st->s->lock);
+	st->s->want_boot = false;
+	own_close_fd(&st->s->boot_fd);
+	(void)pthread_mutex_unlock(&st->s->lock);
+	return r;
 }
 
 static int run(struct starting *st, struct err *e)
