@@ -30,7 +30,9 @@
 #define FRONT_CHANNELS_MAX 256
 #define FRONT_IDLE_MAX	   64 /* channels kept for the next exchange */
 #define FRONT_QUEUE_MAX	   (128U << 10) /* bytes that wait in one direction before reading stops */
-#define FRONT_SCRATCH	   65536
+#define FRONT_SCRATCH	   (2 * (EGRESS_FRAME_HEAD + EGRESS_FRAME_MAX)) /* whole frames */
+#define FRONT_INPUT_MAX	   (256U << 10) /* bytes of the guest that are not parsed yet */
+#define FRONT_DIRECT	   16384 /* so many bytes are worth a system call of their own */
 #define FRONT_MEMORY_MAX   (32U << 20) /* buffers of all streams and channels together */
 #define FRONT_TLS_BYTES	   24576 /* what a session costs, roughly */
 #define FRONT_DNS_MAX	   64 /* questions outstanding on one stream */
@@ -112,6 +114,8 @@ int front_stream_open(struct front *f, int fd, uint32_t port); /* takes @fd in a
 ssize_t front_stream_read(struct front_stream *s, void *p, size_t cap) MUST_USE;
 /* front_stream_ahead() - were bytes read that TLS has not yet given out? */
 bool front_stream_ahead(const struct front_stream *s);
+/* front_stream_send() - as if added to out; at once when nothing waits there. -EPIPE: killed */
+int front_stream_send(struct front_stream *s, const void *p, size_t len) MUST_USE;
 void front_stream_dirty(struct front_stream *s); /* look after it at the end of the round */
 void front_stream_kill(struct front_stream *s); /* close at once; its exchanges are given up */
 void front_stream_last(struct front_stream *s); /* close when out is empty */

@@ -66,6 +66,7 @@ static size_t take(struct front_channel *ch, const uint8_t *p, size_t len)
 static bool input(struct front_channel *ch)
 {
 	struct front *f = ch->f;
+	size_t asked = sizeof(f->scratch);
 	char *room;
 	ssize_t n;
 
@@ -86,7 +87,8 @@ static bool input(struct front_channel *ch)
 			broken(ch);
 			return false;
 		}
-		n = read(ch->fd, room, want - ch->in.len);
+		asked = want - ch->in.len;
+		n = read(ch->fd, room, asked);
 		if (n > 0) {
 			buf_grew(&ch->in, (size_t)n);
 			buf_eat(&ch->in, take(ch, (const uint8_t *)ch->in.data, ch->in.len));
@@ -97,7 +99,7 @@ static bool input(struct front_channel *ch)
 		return false;
 	}
 	/* Less than there was room for: it was all. */
-	return n == (ssize_t)sizeof(f->scratch) && !ch->dead && !ch->held;
+	return n == (ssize_t)asked && !ch->dead && !ch->held;
 }
 
 static void on_event(void *ctx, uint32_t events)

@@ -440,7 +440,7 @@ void front_h1_data(struct front_exchange *x, const void *p, size_t len, bool end
 		if (!put(s, size, (size_t)n))
 			return;
 	}
-	if (len > 0 && !put(s, p, len))
+	if (len > 0 && (s->dead || front_stream_send(s, p, len) < 0))
 		return;
 	if (x->chunked && len > 0 && !put(s, "\r\n", 2))
 		return;

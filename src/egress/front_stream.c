@@ -82,7 +82,7 @@ int front_stream_open(struct front *f, int fd, uint32_t port)
 	s->f = f;
 	s->events = EPOLLIN | EPOLLRDHUP;
 	s->state = port == EGRESS_PORT_DNS ? FRONT_DNS : FRONT_HEAD;
-	buf_init(&s->in, 4 * FRONT_SCRATCH);
+	buf_init(&s->in, FRONT_INPUT_MAX);
 	buf_init(&s->out, 4 * FRONT_QUEUE_MAX);
 	r = loop_add_fd(f->loop, own, s->events, on_event, s, &s->src);
 	if (r < 0) {
@@ -294,6 +294,30 @@ static ssize_t put(struct front_stream *s, const char *p, size_t len)
 		return tls_write(s->tls, p, len);
 	n = write(s->fd, p, len);
 	return n < 0 ? -errno : n;
+}
+
+int front_stream_send(struct front_stream *s, const void *p, size_t len)
+{
+	const char *at = p;
+
+	while (len >= FRONT_DIRECT && front_stream_waiting(s) == 0 && !s->blocked && !s->gone) {
+		ssize_t n = put(s, at, len);
+
+		if (n == -EAGAIN) {
+			s->blocked = true;
+		} else if (n < 0 && n != -EINTR) {
+			front_stream_kill(s);
+			return -EPIPE;
+		} else if (n > 0) {
+			at += n;
+			len -= (size_t)n;
+		}
+	}
+	if (len > 0 && buf_add(&s->out, at, len) < 0) {
+		front_stream_kill(s);
+		return -EPIPE;
+	}
+	return 0;
 }
 
 bool front_stream_flush(struct front_stream *s)

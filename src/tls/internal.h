@@ -18,8 +18,9 @@ struct tls {
 	 * been told are gone: a caller that has nothing left to write would never come again */
 	uint8_t *left; /* owned */
 	size_t left_len, left_pos, owed;
+	ssize_t late; /* what tls_read() is to say next, if is_late */
 	uint32_t wants;
-	bool eof, broken;
+	bool eof, broken, is_late;
 	bool gathers; /* records are collected, to be sent at once */
 	bool server, chosen, hello_seen;
 	char why[TLS_WHY_MAX];

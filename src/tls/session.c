@@ -341,17 +341,40 @@ static ssize_t stuck(struct tls *t, int r)
 	return -EPROTO;
 }
 
+/* read_more() - what else is here already, behind the first record; how many bytes there are then.
+ * What ends the session is told by the next call.
+ */
+static size_t read_more(struct tls *t, char *p, size_t got, size_t cap)
+{
+	while (got < cap && SSL_has_pending(t->ssl)) {
+		size_t n = 0;
+		int r = SSL_read_ex(t->ssl, p + got, cap - got, &n);
+
+		if (r != 1) {
+			t->late = stuck(t, r);
+			t->is_late = t->late != -EAGAIN;
+			break;
+		}
+		got += n;
+	}
+	return got;
+}
+
 ssize_t tls_read(struct tls *t, void *p, size_t cap)
 {
 	size_t got = 0;
 	int r;
 
+	if (t->is_late) {
+		t->is_late = false;
+		return t->late;
+	}
 	if (t->broken)
 		return -EPROTO;
 	assert(cap > 0);
 	ERR_clear_error();
 	r = SSL_read_ex(t->ssl, p, cap, &got);
-	return r == 1 ? (ssize_t)got : stuck(t, r);
+	return r == 1 ? (ssize_t)read_more(t, p, got, cap) : stuck(t, r);
 }
 
 static ssize_t write_record(struct tls *t, const void *p, size_t len)
@@ -450,7 +473,7 @@ size_t tls_bytes(const struct tls *t)
 
 bool tls_pending(const struct tls *t)
 {
-	return t->ahead_pos < t->ahead_len || SSL_has_pending(t->ssl) ||
+	return t->is_late || t->ahead_pos < t->ahead_len || SSL_has_pending(t->ssl) ||
 	       (t->under && tls_pending(t->under));
 }
 

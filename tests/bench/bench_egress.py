@@ -386,9 +386,11 @@ class Bench:
 PARTS = ("requests", "latency", "connections", "bulk", "memory")
 
 
-def run(record, rounds=5, seconds=1.0, parts=PARTS, only=()):
+def run(record, rounds=5, seconds=1.0, parts=PARTS, only=(), realtime=False):
     rig = Rig(only)
     try:
+        if realtime and not set_realtime([rig.harness.pid, *(p for x in rig.proxies.values() for p in x["pids"])], True):
+            print("bench: no real-time priority here", file=sys.stderr)
         bench = Bench(rig, record, rounds, seconds)
         idle = {n: memory_mib(p["pids"]) for n, p in rig.proxies.items() if p["pids"]}
         record("load of the host over the last minute, before and after", os.getloadavg()[0], unit="processes")
@@ -404,10 +406,11 @@ def main():
     options.add_argument("-n", "--rounds", type=int, default=5)
     options.add_argument("-s", "--seconds", type=float, default=1.0)
     options.add_argument("--only", action="append", default=[], help="a proxy beside sbx; again for more")
+    options.add_argument("--realtime", action="store_true", help="before everything else on the host, in all parts")
     options.add_argument("parts", nargs="*", choices=[[], *PARTS], default=[])
     chosen = options.parse_args()
     import bench
-    run(bench.record, chosen.rounds, chosen.seconds, chosen.parts or PARTS, chosen.only)
+    run(bench.record, chosen.rounds, chosen.seconds, chosen.parts or PARTS, chosen.only, chosen.realtime)
 
 
 if __name__ == "__main__":
