@@ -127,6 +127,35 @@ static void test_bulk_with_back_pressure(void **state)
 	pair_close(&p);
 }
 
+static void test_what_ends_it_is_told_after_what_came_before(void **state)
+{
+	char got[64];
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	dial(&p, "late.example.com", false);
+	shake(&p, NULL);
+	assert_int_equal(tls_write(p.server, "one", 3), 3);
+	assert_int_equal(tls_write(p.server, "two", 3), 3);
+	assert_int_equal(tls_close(p.server), 0);
+	/* three records, one read of the descriptor */
+	assert_int_equal(tls_read(p.client, got, sizeof(got)), 6);
+	assert_memory_equal(got, "onetwo", 6);
+	assert_true(tls_pending(p.client));
+	assert_int_equal(tls_read(p.client, got, sizeof(got)), 0);
+	pair_close(&p);
+
+	pair_open(&p);
+	dial(&p, "late.example.com", false);
+	shake(&p, NULL);
+	assert_int_equal(tls_write(p.server, "one", 3), 3);
+	assert_int_equal(send(p.fd[0], "nonsense", 8, MSG_NOSIGNAL), 8);
+	assert_int_equal(tls_read(p.client, got, sizeof(got)), 3);
+	assert_int_equal(tls_read(p.client, got, sizeof(got)), -EPROTO);
+	pair_close(&p);
+}
+
 static void test_sessions_are_resumed_by_host(void **state)
 {
 	static const char *const hosts[] = {"r.example.com", "r.example.com", "other.example.com"};
@@ -250,6 +279,7 @@ int main(void)
 		cmocka_unit_test(test_bytes_go_both_ways),
 		cmocka_unit_test(test_a_cut_is_no_end),
 		cmocka_unit_test(test_bulk_with_back_pressure),
+		cmocka_unit_test(test_what_ends_it_is_told_after_what_came_before),
 		cmocka_unit_test(test_sessions_are_resumed_by_host),
 		cmocka_unit_test(test_bytes_read_ahead_come_first),
 		cmocka_unit_test(test_a_session_carries_another),
