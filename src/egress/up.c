@@ -90,6 +90,8 @@ void up_free(struct up *u)
 	tls_free(u->outer);
 	http_parser_free(u->parser);
 	h2_free(u->h2);
+	if (u->out.data)
+		explicit_bzero(u->out.data, u->out.cap);
 	buf_fini(&u->out);
 	buf_fini(&u->proxy_in);
 	free(u->method);
@@ -270,6 +272,9 @@ void up_flush(struct up *u)
 	if (u->credential[0] && u->out_pos > 0)
 		explicit_bzero(u->out.data, u->out_pos);
 	if (u->out_pos == u->out.len) {
+		/* What was sent may hold a credential. */
+		if (u->credential[0] && u->out.len > 0)
+			explicit_bzero(u->out.data, u->out.len);
 		buf_clear(&u->out);
 		u->out_pos = 0;
 		if (u->shut_after && !u->dead && u->state == UP_READY) {
