@@ -175,6 +175,25 @@ static void message_over(struct front_stream *s)
 	s->heard = false;
 }
 
+/* head_over() - a message without body ends with its head; the parser says so at the next call, which may
+ * be long from now. After a CONNECT the connection is another.
+ */
+static void head_over(struct front_stream *s)
+{
+	const char *data;
+	size_t used, n;
+
+	if (s->dead || s->state != FRONT_H1)
+		return;
+	if (s->connected && http_head(s->h1)->form == HTTP_AUTHORITY) {
+		after_connect(s);
+	} else if (http_head(s->h1)->body == HTTP_NO_BODY) {
+		(void)!http_parse(s->h1, "", 0, &used, &data, &n);
+		http_parser_next(s->h1);
+		s->heard = false;
+	}
+}
+
 /* ready() - may the parser have bytes now? A message after this one waits for the answer. */
 static bool ready(const struct front_stream *s)
 {
@@ -211,19 +230,7 @@ static size_t feed(struct front_stream *s, const char *p, size_t len)
 		case HTTP_HEAD:
 			at += used;
 			on_head(s);
-			/* A message without body ends with its head; the parser says so at the next
-			 * call, which may be long from now. */
-			if (!s->dead && s->state == FRONT_H1 && s->connected && s->h1 &&
-				http_head(s->h1)->form == HTTP_AUTHORITY) {
-				after_connect(s);
-				return at;
-			}
-			if (!s->dead && s->state == FRONT_H1 &&
-				(http_head(s->h1)->body == HTTP_NO_BODY)) {
-				(void)!http_parse(s->h1, p, 0, &used, &data, &n);
-				http_parser_next(s->h1);
-				s->heard = false;
-			}
+			head_over(s);
 			break;
 		case HTTP_DATA:
 			at += used;
