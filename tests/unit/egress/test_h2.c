@@ -15,6 +15,10 @@ struct served {
 	int32_t waiting[64]; /* streams of /wait, answered when /go comes */
 	unsigned n_waiting;
 	bool leave;
+	/* /echo, one at a time: what its queue had no room for */
+	struct buf echo;
+	int32_t echoing;
+	bool echo_ends;
 };
 
 static void field(struct egress_fields *f, const char *name, const char *value)
@@ -83,13 +87,28 @@ static void on_head(void *ctx, int32_t stream, void *user, const struct h2_head 
 	}
 }
 
+static void echo_more(struct served *s)
+{
+	size_t n = h2_room(s->h, s->echoing);
+
+	n = n < s->echo.len ? n : s->echo.len;
+	if (n > 0 && h2_send(s->h, s->echoing, s->echo.data, n) == 0)
+		buf_eat(&s->echo, n);
+	if (s->echo_ends && s->echo.len == 0) {
+		s->echo_ends = false;
+		(void)!h2_end(s->h, s->echoing, NULL);
+	}
+}
+
 static void on_data(void *ctx, int32_t stream, void *user, const uint8_t *p, size_t len)
 {
 	struct served *s = ctx;
 
 	(void)user;
-	(void)!h2_send(s->h, stream, p, len);
+	s->echoing = stream;
+	(void)!buf_add(&s->echo, p, len);
 	h2_consume(s->h, stream, len);
+	echo_more(s);
 }
 
 static void on_end(void *ctx, int32_t stream, void *user, const struct egress_fields *trailers)
@@ -97,7 +116,19 @@ static void on_end(void *ctx, int32_t stream, void *user, const struct egress_fi
 	struct served *s = ctx;
 
 	(void)user;
-	(void)!h2_end(s->h, stream, trailers);
+	(void)trailers;
+	s->echoing = stream;
+	s->echo_ends = true;
+	echo_more(s);
+}
+
+static void on_drained(void *ctx, int32_t stream, void *user)
+{
+	struct served *s = ctx;
+
+	(void)user;
+	if (stream == s->echoing)
+		echo_more(s);
 }
 
 static void on_closed(void *ctx, int32_t stream, void *user, uint32_t code)
@@ -108,8 +139,11 @@ static void on_closed(void *ctx, int32_t stream, void *user, uint32_t code)
 	(void)code;
 }
 
-static const struct h2_ops server_ops = {
-	.head = on_head, .data = on_data, .end = on_end, .closed = on_closed};
+static const struct h2_ops server_ops = {.head = on_head,
+	.data = on_data,
+	.end = on_end,
+	.closed = on_closed,
+	.drained = on_drained};
 
 static void h2_script(struct origin_conn *c)
 {
@@ -120,6 +154,7 @@ static void h2_script(struct origin_conn *c)
 	bool more;
 
 	buf_init(&out, 4 << 20);
+	buf_init(&s.echo, 4 << 20);
 	s.h = h2_new(&opt);
 	for (;;) {
 		ssize_t n;
@@ -139,6 +174,7 @@ static void h2_script(struct origin_conn *c)
 	}
 out:
 	h2_free(s.h);
+	buf_fini(&s.echo);
 }
 
 static int set_up(void **state)
