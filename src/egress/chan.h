@@ -43,6 +43,7 @@ struct chan {
 	struct egress_tunnel t;
 	struct policy_host host;
 	unsigned path_flags;
+	unsigned changes; /* of the vault, when credentials were looked for */
 	bool front_end; /* the front's direction is over */
 	bool up_end; /* a tunnel's other direction is over */
 	bool answered; /* a final head was passed on */
@@ -93,6 +94,7 @@ void chan_done(struct chan *c);
 void exchange_begin(struct chan *c, const struct egress_frame *f);
 /* exchange_frame() - DATA or TRAILERS of the front; false: no room, keep it */
 bool exchange_frame(struct chan *c, const struct egress_frame *f) MUST_USE;
+enum policy_kind exchange_kind(const struct egress_request *q);
 void exchange_go(struct chan *c); /* all is decided: to upstream */
 void exchange_clear(struct chan *c);
 void exchange_head(
@@ -102,8 +104,12 @@ void exchange_end(struct chan *c, const struct egress_fields *trailers);
 /* exchange_broken() - upstream failed: again (when nothing can have happened), FAILED, or closed */
 void exchange_broken(struct chan *c, bool untouched, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void exchange_tick(struct chan *c, int64_t now);
+
+/* change.c */
 /* exchange_recheck() - a new configuration is in force: what it does not allow any more is cut off */
 void exchange_recheck(struct chan *c);
+/* exchange_revoke() - a secret was taken away: what has it and is not yet sent, or stays open, is cut off */
+void exchange_revoke(struct chan *c, const char *name);
 
 /* oauth.c: the answer of a token endpoint is collected; tokens in it stay here */
 void token_begin(struct chan *c, int status, const struct egress_response *s, bool end);
@@ -131,6 +137,9 @@ void h2up_drained(struct up *u);
 /* tunnel.c */
 void tunnel_begin(struct chan *c, const struct egress_frame *f);
 bool tunnel_frame(struct chan *c, const struct egress_frame *f) MUST_USE;
+/* tunnel_managed() - is a credential for that host? Then nothing may go there unseen. */
+bool tunnel_managed(
+	const struct vault_config *v, const struct policy_host *host, uint16_t port) MUST_USE;
 /* tunnel_upgraded() - an exchange became one; @deflate: compressed messages were agreed on */
 void tunnel_upgraded(struct chan *c, bool deflate);
 void tunnel_io(struct up *u);

@@ -113,13 +113,17 @@ static int take_config(struct vault *v, int fd, char *text, size_t cap)
 	return r;
 }
 
-static int take_secret(struct vault *v, const struct egress_msg *m)
+int vault_secret(struct vault *v, const struct egress_msg *m)
 {
 	unsigned before = arena_unlocked();
 	int r;
 
+	v->changes++;
 	if (!m->yes) {
 		secrets_drop(v->secrets, m->name);
+		for (struct chan *c = v->chans; c; c = c->next)
+			if (!c->dead)
+				exchange_revoke(c, m->name);
 		return 0;
 	}
 	r = secrets_put(v->secrets, m->name, m->blob, m->blob_len);
@@ -167,7 +171,7 @@ static bool take(struct vault *v, const struct egress_msg *m, int *fd)
 		r = take_peer(v, TAKE_FD(*fd));
 		break;
 	case EGRESS_OP_SECRET:
-		r = take_secret(v, m);
+		r = vault_secret(v, m);
 		break;
 	case EGRESS_OP_STATS:
 		reply_stats(v, m->seq);

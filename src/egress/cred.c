@@ -611,6 +611,9 @@ static bool manage(struct look *l)
 		if (l->slot[i]->slot->kind == EGRESS_SLOT_PLACEHOLDER &&
 			!replace_placeholder(l, l->slot[i]))
 			return false;
+	/* What comes back is looked into, frame by frame: they must not be compressed. */
+	if (l->a->q->kind == EGRESS_WEBSOCKET)
+		cred_drop(l->c, "sec-websocket-extensions");
 	/* A session begun with a credential would be one itself. */
 	cred_drop(l->c, "cookie");
 	l->c->strip_cookies = true;

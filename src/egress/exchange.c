@@ -51,7 +51,7 @@ void exchange_clear(struct chan *c)
 
 /* ---- the request ---- */
 
-static enum policy_kind kind_of(const struct egress_request *q)
+enum policy_kind exchange_kind(const struct egress_request *q)
 {
 	return q->kind == EGRESS_WEBSOCKET ? POLICY_WEBSOCKET
 	       : q->kind == EGRESS_GRPC	   ? POLICY_GRPC
@@ -85,7 +85,7 @@ static bool is_canonical(struct chan *c)
 
 static bool is_allowed(const struct chan *c)
 {
-	const struct policy_request q = {.kind = kind_of(&c->q),
+	const struct policy_request q = {.kind = exchange_kind(&c->q),
 		.host = &c->host,
 		.port = c->q.port,
 		.method = c->q.method,
@@ -102,13 +102,35 @@ static void refuse(struct chan *c)
 	chan_fail(c, c->cred.status, c->cred.code, "%s", c->cred.text);
 }
 
+/* look_again() - a body may take its time: a credential that was taken away or changed meanwhile is not sent */
+static bool look_again(struct chan *c)
+{
+	const enum cred_body was = c->cred.body;
+	struct cred_ask a;
+
+	if (c->changes == c->v->changes)
+		return true;
+	c->changes = c->v->changes;
+	vault_config_unref(c->config);
+	c->config = vault_config_ref(c->v->config);
+	cred_clear(&c->cred);
+	a = ask_of(c);
+	if (cred_apply(&c->cred, &a) && c->cred.body != was)
+		return cred_refuse(&c->cred, 503, "changed", "credentials were changed meanwhile");
+	return c->cred.status == 0;
+}
+
 /* gathered() - the body is here, as far as it is looked into */
 static void gathered(struct chan *c)
 {
+	bool ok = c->state != CHAN_GATHER || look_again(c);
 	struct cred_ask a = ask_of(c);
-	bool ok = true;
 
 	c->state = CHAN_WAIT;
+	if (!ok) {
+		refuse(c);
+		return;
+	}
 	if (c->cred.body == CRED_BODY_LOOK)
 		ok = cred_look(&c->cred, &a, &c->body);
 	else if (c->cred.body == CRED_BODY_TOKEN)
@@ -159,6 +181,7 @@ void exchange_begin(struct chan *c, const struct egress_frame *f)
 		chan_fail(c, 403, "denied", "no rule allows it");
 		return;
 	}
+	c->changes = c->v->changes;
 	a = ask_of(c);
 	if (!cred_apply(&c->cred, &a)) {
 		refuse(c);
@@ -250,7 +273,7 @@ bool exchange_frame(struct chan *c, const struct egress_frame *f)
 
 static struct up_goal goal_of(const struct chan *c)
 {
-	return (struct up_goal){.judge = {.kind = kind_of(&c->q),
+	return (struct up_goal){.judge = {.kind = exchange_kind(&c->q),
 					.port = c->q.port,
 					.method = c->q.method,
 					.path = c->q.path,
@@ -385,6 +408,9 @@ static bool coding_of(const struct egress_fields *f, enum scrub_coding *ret)
 	const char *v = egress_field(f, "content-encoding");
 
 	*ret = SCRUB_IDENTITY;
+	for (uint16_t i = 0, n = 0; i < f->n; i++)
+		if (strcmp(f->v[i].name, "content-encoding") == 0 && ++n > 1)
+			return false; /* one over the other */
 	if (!v || !v[0] || strcasecmp(v, "identity") == 0)
 		return true;
 	*ret = SCRUB_GZIP;
@@ -454,7 +480,9 @@ void exchange_head(
 			continue;
 		f->v[f->n++] = fields->v[i];
 	}
-	if (!interim && c->cred.n_scrub > 0 && !guard(c, f, end))
+	if (interim)
+		mask_fields(c, f);
+	else if (c->cred.n_scrub > 0 && !guard(c, f, end))
 		return;
 	if (!interim && c->cred.oauth) {
 		token_begin(c, status, &s, end);
@@ -607,27 +635,5 @@ void exchange_tick(struct chan *c, int64_t now)
 			chan_close(c);
 		else
 			chan_fail(c, 504, "timeout", "%s did not answer", c->host.name);
-	}
-}
-
-void exchange_recheck(struct chan *c)
-{
-	struct policy_request q = {.host = &c->host};
-	struct policy_verdict verdict;
-	bool tunnel = c->t.port != 0;
-
-	if (c->state == CHAN_IDLE || c->state == CHAN_DRAIN || c->state == CHAN_NAMES || !c->config)
-		return;
-	q.kind = tunnel ? POLICY_TUNNEL : kind_of(&c->q);
-	q.port = tunnel ? c->t.port : c->q.port;
-	q.method = tunnel ? NULL : c->q.method;
-	q.path = tunnel ? NULL : c->q.path;
-	q.path_flags = tunnel ? 0 : c->path_flags;
-	if (c->up && c->up->state == UP_READY)
-		q.address = c->up->peer;
-	policy_decide(c->v->config->policy, &q, &verdict);
-	if (verdict.decision == POLICY_DENY) {
-		c->v->denials++;
-		chan_close(c);
 	}
 }

@@ -26,7 +26,8 @@ static void detach(struct front_exchange *x)
 
 void front_exchange_drop(struct front_exchange *x)
 {
-	front_record(x, EGRESS_ALLOW, "aborted", NULL);
+	/* Who leaves before the answer to a question was not allowed anything. */
+	front_record(x, x->question ? EGRESS_DENY : EGRESS_ALLOW, "aborted", NULL);
 	front_ask_drop(x);
 	if (x->ch)
 		front_channel_kill(x->ch);

@@ -342,13 +342,30 @@ static bool put(struct front_stream *s, const void *p, size_t len)
 	return false;
 }
 
+/* length_of() - of the body, when the vault knows it */
+static uint64_t length_of(const struct egress_fields *f)
+{
+	const char *text = f ? egress_field(f, "content-length") : NULL;
+	uint64_t v = 0;
+
+	if (!text || !text[0] || strlen(text) > 18)
+		return UINT64_MAX;
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9')
+			return UINT64_MAX;
+		v = v * 10 + (uint64_t)(*text - '0');
+	}
+	return v;
+}
+
 static void put_fields(struct front_exchange *x, const struct egress_fields *f, bool with_length)
 {
 	for (uint16_t i = 0; f && i < f->n; i++) {
 		const struct egress_field *v = &f->v[i];
 
-		if (http_hop_field(v->name) &&
-			!(with_length && strcmp(v->name, "content-length") == 0))
+		/* A length that is not understood is none: the body is then delimited in another way. */
+		if (http_hop_field(v->name) && !(with_length && length_of(f) != UINT64_MAX &&
+						       strcmp(v->name, "content-length") == 0))
 			continue;
 		if (x->ws && strcmp(v->name, "sec-websocket-accept") == 0)
 			continue;
@@ -371,22 +388,6 @@ static void put_upgrade(struct front_exchange *x)
 		"connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: %s\r\n",
 		accept);
 	(void)put(x->s, line, (size_t)n);
-}
-
-/* length_of() - of the body, when the vault knows it */
-static uint64_t length_of(const struct egress_fields *f)
-{
-	const char *text = f ? egress_field(f, "content-length") : NULL;
-	uint64_t v = 0;
-
-	if (!text || !text[0] || strlen(text) > 18)
-		return UINT64_MAX;
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9')
-			return UINT64_MAX;
-		v = v * 10 + (uint64_t)(*text - '0');
-	}
-	return v;
 }
 
 /* frame() - how the body is delimited; says so in the head */

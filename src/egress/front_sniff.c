@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define TLS_HANDSHAKE  0x16 /* type of the first record */
 #define FIRST_LINE_MAX 8192 /* after it the parser of HTTP may say what is wrong */
@@ -16,24 +17,32 @@ static bool is_token(unsigned char c)
 	       (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-/* guess_http1() - a method, a space, and a line that ends with a version. Other protocols of words
- * (SMTP, IMAP, Redis, …) have no such line.
+/* guess_http1() - a method, a blank, and a line that ends with a version. Other protocols of words
+ * (SMTP, IMAP, Redis, …) have no such line. Empty lines before it are skipped by many a server: here they
+ * must not make a request into something else. (The parser refuses them.)
  */
 static enum guess guess_http1(const char *p, size_t len)
 {
 	size_t n = 0;
 	const char *lf;
 
+	while (len > 0 && (*p == '\r' || *p == '\n')) {
+		p++;
+		len--;
+	}
 	while (n < len && is_token((unsigned char)p[n]))
 		n++;
-	if (n > HTTP_METHOD_MAX || (n < len && (n == 0 || p[n] != ' ')))
+	if (n > HTTP_METHOD_MAX || (n < len && (n == 0 || (p[n] != ' ' && p[n] != '\t'))))
 		return NO;
 	if (n == len)
 		return MORE;
 	lf = memchr(p, '\n', len);
 	if (!lf)
 		return len < FIRST_LINE_MAX ? MORE : YES;
-	return memmem(p + n, (size_t)(lf - p) - n, " HTTP/", 6) ? YES : NO;
+	for (const char *at = p + n; at + 6 <= lf; at++)
+		if ((*at == ' ' || *at == '\t') && strncasecmp(at + 1, "HTTP/", 5) == 0)
+			return YES;
+	return NO;
 }
 
 static enum guess guess_h2(const char *p, size_t len)

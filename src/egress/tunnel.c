@@ -4,6 +4,7 @@
 #include "http/ws.h"
 #include "tls/digest.h"
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static void on_ready(struct up *u);
@@ -11,6 +12,14 @@ static void on_failed(struct up *u, int status, const char *code, const char *te
 static void on_drained(struct up *u);
 
 static const struct up_ops tunnel_ops = {on_ready, on_failed, tunnel_io, on_drained, NULL};
+
+bool tunnel_managed(const struct vault_config *v, const struct policy_host *host, uint16_t port)
+{
+	for (size_t i = 0; i < v->n_slots; i++)
+		if (pattern_matches(&v->slots[i].pattern, host, port))
+			return true;
+	return false;
+}
 
 void tunnel_begin(struct chan *c, const struct egress_frame *f)
 {
@@ -30,9 +39,7 @@ void tunnel_begin(struct chan *c, const struct egress_frame *f)
 		chan_fail(c, 403, "denied", "no rule allows it");
 		return;
 	}
-	for (size_t i = 0; i < c->config->n_slots; i++) {
-		if (!pattern_matches(&c->config->slots[i].pattern, &c->host, c->t.port))
-			continue;
+	if (tunnel_managed(c->config, &c->host, c->t.port)) {
 		chan_fail(c, 403, "uninspected",
 			"requests to %s get a credential: they must be inspected", c->host.name);
 		return;
@@ -147,6 +154,25 @@ static int put_down(struct chan *c, const uint8_t *p, size_t len)
 	return r;
 }
 
+static bool put_scrubbed(void *ctx, const void *p, size_t len)
+{
+	return put_down(ctx, p, len) == 0;
+}
+
+/* scrub_frames() - what masking leaves has the same length, so that frames stay frames. What could be the
+ * beginning of a secret is held back only until its frame ends: nobody waits for a message that is here.
+ */
+static int scrub_frames(struct chan *c, const uint8_t *p, size_t len)
+{
+	enum scrub_result r = scrub_feed(c->scrub, p, len, put_scrubbed, c);
+
+	if (r == SCRUB_OK && c->ws[1].left == 0)
+		r = scrub_end(c->scrub, put_scrubbed, c);
+	if (scrub_stream_found(c->scrub))
+		(void)snprintf(c->cred.note, sizeof(c->cred.note), "scrubbed");
+	return r == SCRUB_OK ? 0 : -EIO;
+}
+
 void tunnel_data(struct chan *c, const uint8_t *p, size_t len)
 {
 	AUTO(buf) frames = {0};
@@ -161,7 +187,7 @@ void tunnel_data(struct chan *c, const uint8_t *p, size_t len)
 		len = frames.len;
 	}
 	if (r == 0)
-		r = put_down(c, p, len);
+		r = c->ws && c->scrub ? scrub_frames(c, p, len) : put_down(c, p, len);
 	if (r < 0) {
 		c->v->faults += r == -EPROTO;
 		chan_close(c);
@@ -179,6 +205,10 @@ void tunnel_ended(struct chan *c, ssize_t n)
 	}
 	c->up_end = true;
 	up_want(c->up, false);
+	if (c->scrub && scrub_end(c->scrub, put_scrubbed, c) != SCRUB_OK) {
+		chan_put_failed(c);
+		return;
+	}
 	if (egress_put_data(&c->out, "", 0, true) < 0) {
 		chan_put_failed(c);
 		return;

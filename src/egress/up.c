@@ -319,7 +319,8 @@ bool up_allowed(const struct up *u, const struct policy_address *a)
 
 	if (u->trusted)
 		return true;
-	policy_decide(u->config->policy, &q, &verdict);
+	/* The rules of now: they may be others than when it set out. */
+	policy_decide(u->v->config->policy, &q, &verdict);
 	return verdict.decision != POLICY_DENY;
 }
 
@@ -329,6 +330,10 @@ void up_connected(struct up *u, int fd, const struct policy_address *peer)
 
 	u->fd = fd;
 	u->peer = u->proxy ? (struct policy_address){0} : *peer;
+	if (!up_allowed(u, &u->peer)) {
+		up_fail(u, 403, "denied", "no rule allows %s any more", u->host.name);
+		return;
+	}
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	u->events = EPOLLIN;
 	if (loop_add_fd(u->v->loop, fd, u->events, on_fd, u, &u->src) < 0) {

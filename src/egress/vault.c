@@ -111,6 +111,7 @@ int vault_configure(struct vault *v, const void *bytes, size_t len, struct err *
 	}
 	vault_config_unref(v->config);
 	v->config = c;
+	v->changes++;
 	for (struct chan *x = v->chans; x; x = x->next)
 		if (!x->dead)
 			exchange_recheck(x);

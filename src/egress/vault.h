@@ -59,6 +59,7 @@ struct vault {
 	bool any_dead, stop;
 	uint32_t seq;
 	uint64_t requests, denials, faults;
+	unsigned changes; /* of configuration and secrets so far */
 	struct jail_report report;
 	uint8_t scratch[VAULT_SCRATCH];
 };
@@ -76,6 +77,8 @@ int control_start(struct vault *v, struct err *e) MUST_USE;
 void control_stop(struct vault *v);
 /* control_caught() - a token that was taken out of an answer goes to the daemon to be kept */
 void control_caught(struct vault *v, const char *name, const void *value, size_t len);
+/* vault_secret() - a SECRET of the daemon: a value, or its end, which cuts what still uses it */
+int vault_secret(struct vault *v, const struct egress_msg *m) MUST_USE;
 /* vault_configure() - put @bytes in force; what they were is then the former's */
 int vault_configure(struct vault *v, const void *bytes, size_t len, struct err *e) MUST_USE;
 #endif

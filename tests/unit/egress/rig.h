@@ -41,6 +41,7 @@ struct answer {
 	char credential[128], note[128];
 	uint64_t up, down;
 	unsigned interim;
+	char early[1024]; /* fields of the last interim answer */
 };
 
 static inline void rig_init(struct rig *r)
@@ -213,6 +214,7 @@ static inline void answer_frame(struct answer *a, const struct egress_frame *f)
 		assert_int_equal(egress_get_response(f, &s), PROTO_OK);
 		if (s.status < 200 && s.status != 101) {
 			a->interim++;
+			answer_fields(a->early, sizeof(a->early), &s.fields);
 			break;
 		}
 		a->status = s.status;

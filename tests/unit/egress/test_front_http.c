@@ -224,6 +224,7 @@ static void test_ask(void **state)
 	struct rig *r = make();
 	int fd = rig_open(r, B, 80);
 	const char *got;
+	char line[100];
 
 	(void)state;
 	got = rig_talk(r, fd, "GET /hello HTTP/1.1\r\nHost: c.test\r\n\r\n");
@@ -245,6 +246,17 @@ static void test_ask(void **state)
 	assert_true(has(got, "hello"));
 	assert_int_equal(r->f.n_asking, 0);
 	close(fd);
+	/* who leaves while it is asked was not allowed anything */
+	fd = rig_open(r, B, 80);
+	rig_policy(r, (const struct rig_rule[]){{POLICY_ASK, "c.test", NULL, 0, false}}, 1);
+	rig_talk(r, fd, "GET /hello HTTP/1.1\r\nHost: c.test\r\n\r\n");
+	assert_int_equal(r->f.n_asking, 1);
+	close(fd);
+	rig_run(r, 200);
+	assert_int_equal(r->f.n_asking, 0);
+	(void)snprintf(line, sizeof(line), "%d %d c.test:80 GET /hello rule=r0 aborted",
+		(int)EGRESS_ON_HTTP, (int)EGRESS_DENY);
+	assert_non_null(strstr(r->records, line));
 	rig_free(r);
 }
 

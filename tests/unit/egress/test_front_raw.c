@@ -110,6 +110,18 @@ static void test_late_first_word(void **state)
 	assert_string_equal(rig_talk(r, fd, "\1\2\3"), "\1\2\3");
 	assert_int_equal(r->n_asked, 3);
 	close(fd);
+	/* a request is one behind empty lines, too, and with blanks that the parser refuses */
+	for (unsigned i = 0; i < 3; i++) {
+		static const char *const odd[] = {"\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+			"GET\t/ HTTP/1.1\r\nHost: x\r\n\r\n", "GET / http/1.1\r\nHost: x\r\n\r\n"};
+
+		fd = rig_open(r, A, 80);
+		rig_send(r, fd, odd[i]);
+		rig_recv(r, fd, got, sizeof(got), &end);
+		assert_int_equal(strncmp(got, "HTTP/1.1 400 ", 13), 0);
+		close(fd);
+	}
+	assert_int_equal(r->n_asked, 3);
 	/* half a first line: it has its time, and then it is refused */
 	fd = rig_open(r, A, 8000);
 	rig_run(r, 10);
