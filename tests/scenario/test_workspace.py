@@ -1,14 +1,17 @@
 """A file: what developers do in a shared folder works, and the host sees exactly what was meant."""
 import hashlib
+import ipaddress
 import json
 import os
 import pathlib
 import shutil
+import socket
 import sqlite3
 import stat
 import subprocess
 import tarfile
 import time
+import urllib.parse
 
 import pytest
 
@@ -265,9 +268,37 @@ def test_npm_ci_without_a_registry(box):
     assert run.code == 0 and run.text.endswith("435\n"), run
 
 
-def test_npm_ci_with_the_configured_registry(box):
+def configured_registry():
+    """The registry that this host's npm is set up with, as (URL, host name, port); skips where it is out of reach."""
+    npm = shutil.which("npm")
+    if not npm:
+        pytest.skip("this host has no npm, so no registry is set up")
+    run = [npm, "config", "get", "registry"]
+    url = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False).stdout.strip()
+    parts = urllib.parse.urlsplit(url)
+    run = [npm, "view", "--fetch-retries=0", "--fetch-timeout=10000", "is-number@7.0.0", "version"]
+    seen = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    if not parts.hostname or seen.stdout.strip() != "7.0.0":
+        pytest.skip("the registry that npm is set up with cannot be reached from this host")
+    return url, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def test_npm_ci_with_the_configured_registry(rig, box):
+    """A real package from the real registry, through the way out and its certificate."""
     need_npm(box)
-    pytest.skip("sandboxes have no network yet, so no registry can be reached from inside")
+    url, host, port = configured_registry()
+    allow = ["policy", "allow", "network", "--sandbox", box.name]
+    rig.ok(*allow, f"{host}:{port}")
+    for address in sorted({a[4][0] for a in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}):
+        if not ipaddress.ip_address(address).is_global: # such an address is reached only by its own name
+            rig.ok(*allow, address if ":" not in address else f"{address}/128")
+    (box.ws / "real").mkdir()
+    (box.ws / "real" / "package.json").write_text(json.dumps(
+        {"name": "real", "version": "1.0.0", "dependencies": {"is-number": "7.0.0"}}))
+    run = box.sh(f"cd real && export npm_config_registry={url} npm_config_fetch_retries=1 && npm install --package-lock-only"
+                 " --no-audit --no-fund 2>&1 && npm ci --no-audit --no-fund 2>&1"
+                 " && node -p 'require(\"is-number\")(5)'", timeout=400)
+    assert run.code == 0 and run.text.endswith("true\n"), run
 
 
 def test_a_read_only_folder(rig, image):
