@@ -358,6 +358,29 @@ void credentials_table_changed(struct daemon *d)
 	free(all);
 }
 
+/* is_token() - the only names that a vault may send: those of the tokens of a service that has a login */
+static bool is_token(struct daemon *d, const char *name)
+{
+	static const char *const ends[] = {".oauth", ".oauth.refresh"};
+	struct service_set services;
+	struct err e = {0};
+	bool found = false;
+
+	if (credentials_services(d, &services, &e) < 0)
+		return false;
+	for (size_t i = 0; i < services.n && !found; i++) {
+		const struct service *v = services.list[i];
+		size_t n = strlen(v->name);
+
+		if (!v->oauth || strncmp(name, v->name, n) != 0)
+			continue;
+		for (size_t k = 0; k < ARRAY_LEN(ends); k++)
+			found |= strcmp(name + n, ends[k]) == 0;
+	}
+	service_set_fini(&services);
+	return found;
+}
+
 int credentials_caught(
 	struct daemon *d, const char *name, const void *value, size_t len, struct err *e)
 {
@@ -366,6 +389,9 @@ int credentials_caught(
 
 	if (r == 0 && (len > EGRESS_SECRET_MAX || strlen(name) > SECRET_NAME_MAX))
 		r = err_set(e, ERR_INVALID, -EINVAL, "a token is too long");
+	/* Whoever took a vault over must not put secrets in place of the user's. */
+	if (r == 0 && !is_token(d, name))
+		r = err_set(e, ERR_INVALID, -EINVAL, "'%s' is no token of a service", name);
 	if (r == 0) {
 		(void)snprintf(x->name, sizeof(x->name), "%s", name);
 		memcpy(x->value, value, len);

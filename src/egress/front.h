@@ -301,6 +301,7 @@ struct front_audit {
 	unsigned n_waiting, n_flying;
 	size_t flying_bytes;
 	uint32_t seq; /* of the AUDIT on its way; 0: none */
+	uint64_t lost; /* refusals for which there was no room: one record tells how many */
 	int delay_ms; /* a record waits so long for others to go with it */
 	int64_t since_ms; /* when the first that waits came */
 };

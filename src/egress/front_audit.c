@@ -16,15 +16,39 @@ void front_audit(struct front *f, const struct egress_record *r)
 	stamped.time_ms = (uint64_t)clock_real_ms();
 	if (r->decision != EGRESS_ALLOW)
 		f->stats.denials++;
-	/* Refusals of what comes when the queue is full are counted, not written. */
-	if (f->audit.n_waiting >= WAITING_MAX + 256)
+	/* Refusals of what comes when the queue is full are counted, and their number written. */
+	if (f->audit.n_waiting >= WAITING_MAX + 256) {
+		f->audit.lost++;
 		return;
+	}
 	if (f->audit.n_waiting == 0) {
 		f->audit.since_ms = f->now;
 		front_tick_at(f, f->now + f->audit.delay_ms);
 	}
 	if (egress_put_record(&f->audit.waiting, &stamped) == 0)
 		f->audit.n_waiting++;
+	else
+		f->audit.lost++;
+}
+
+/* tell_lost() - a gap in the records is itself recorded */
+static void tell_lost(struct front *f)
+{
+	char note[64];
+	const struct egress_record r = {.event = EGRESS_ON_TCP,
+		.decision = EGRESS_REFUSED,
+		.host = "",
+		.method = "",
+		.path = "",
+		.rule = "",
+		.reason = "lost",
+		.credential = "",
+		.note = note};
+
+	(void)snprintf(note, sizeof(note), "%llu refusals without a record",
+		(unsigned long long)f->audit.lost);
+	f->audit.lost = 0;
+	front_audit(f, &r);
 }
 
 bool front_audit_full(const struct front *f)
@@ -86,6 +110,8 @@ void front_audit_answer(struct front *f, uint32_t seq, int result)
 	}
 	buf_eat(&a->waiting, a->flying_bytes);
 	a->n_flying = 0;
+	if (a->lost > 0 && a->n_waiting < WAITING_MAX)
+		tell_lost(f);
 	front_buf_rest(&a->waiting);
 	if (a->n_waiting > 0)
 		front_tick_at(f, a->since_ms + a->delay_ms);

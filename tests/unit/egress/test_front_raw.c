@@ -335,6 +335,38 @@ static void test_pins(void **state)
 
 /* ---- streams ---- */
 
+/* What there is no room for is refused, and the record of it tells how much that was. */
+static void test_records_that_are_lost(void **state)
+{
+	const struct egress_record rec = {.event = EGRESS_ON_TCP,
+		.decision = EGRESS_DENY,
+		.host = "flood.test",
+		.port = 1,
+		.method = "",
+		.path = "",
+		.rule = "",
+		.reason = "default",
+		.credential = "",
+		.note = ""};
+	struct rig *r = rig_new(rules, ARRAY_LEN(rules));
+	char line[100];
+
+	(void)state;
+	for (unsigned i = 0; i < 1400; i++)
+		front_audit(&r->f, &rec);
+	assert_true(front_audit_full(&r->f));
+	assert_int_equal(r->f.audit.lost, 1400 - 1280);
+	rig_run(r, 300);
+	rig_run(r, 300);
+	(void)snprintf(line, sizeof(line), "%d %d :0   rule= lost 0\n", (int)EGRESS_ON_TCP,
+		(int)EGRESS_REFUSED);
+	assert_non_null(strstr(r->records, line));
+	assert_int_equal(r->n_records, 1281);
+	assert_int_equal(r->f.audit.lost, 0);
+	assert_false(front_audit_full(&r->f));
+	rig_free(r);
+}
+
 static void test_bad_streams(void **state)
 {
 	struct rig *r = rig_new(rules, ARRAY_LEN(rules));
@@ -384,6 +416,7 @@ int main(void)
 		cmocka_unit_test(test_dns),
 		cmocka_unit_test(test_dns_many),
 		cmocka_unit_test(test_pins),
+		cmocka_unit_test(test_records_that_are_lost),
 		cmocka_unit_test(test_bad_streams),
 	};
 
