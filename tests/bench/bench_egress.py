@@ -265,7 +265,8 @@ def set_realtime(pids, on):
 
 
 class Bench:
-    def __init__(self, rig, record, rounds, seconds):
+    def __init__(self, rig, record, rounds, seconds, realtime=False):
+        self.realtime = realtime
         self.rig, self.record, self.rounds, self.seconds = rig, record, rounds, seconds
         self.peak = {}
 
@@ -316,7 +317,7 @@ class Bench:
         try:
             self.latencies(realtime)
         finally:
-            set_realtime(pids, False)
+            set_realtime(pids, self.realtime)
 
     def latencies(self, realtime):
         for label, h2, shape in (("HTTP/1.1", 0, {"conns": 32}), ("HTTP/2", 1, {"conns": 4, "streams": 16})):
@@ -391,7 +392,7 @@ def run(record, rounds=5, seconds=1.0, parts=PARTS, only=(), realtime=False):
     try:
         if realtime and not set_realtime([rig.harness.pid, *(p for x in rig.proxies.values() for p in x["pids"])], True):
             print("bench: no real-time priority here", file=sys.stderr)
-        bench = Bench(rig, record, rounds, seconds)
+        bench = Bench(rig, record, rounds, seconds, realtime)
         idle = {n: memory_mib(p["pids"]) for n, p in rig.proxies.items() if p["pids"]}
         record("load of the host over the last minute, before and after", os.getloadavg()[0], unit="processes")
         for part in parts:
