@@ -53,6 +53,26 @@ static void mask(struct chan *c, struct buf *b, const char *name)
 		(void)snprintf(c->cred.note, sizeof(c->cred.note), "scrubbed");
 }
 
+/* hides_token() - a token where nobody looks for it: below the top. (Depth is limited by the parser.) */
+static bool hides_token(const struct js *v, const struct egress_oauth *o, bool top)
+{
+	const struct js *item;
+	void *iter = NULL;
+	const char *key;
+
+	for (size_t i = 0; js_is_array(v) && i < js_len(v); i++)
+		if (hides_token(js_at(v, i), o, false))
+			return true;
+	while (js_is_object(v) && js_each(v, &iter, &key, &item)) {
+		if (!top && js_str(item) &&
+			(strcmp(key, o->access_field) == 0 || strcmp(key, o->refresh_field) == 0))
+			return true;
+		if (hides_token(item, o, false))
+			return true;
+	}
+	return false;
+}
+
 /* take_tokens() - false: what came cannot be given to the guest */
 static bool take_tokens(struct chan *c, const char *refresh)
 {
@@ -62,7 +82,7 @@ static bool take_tokens(struct chan *c, const char *refresh)
 	bool bad;
 
 	if (js_parse(c->token.data, c->token.len, TOKEN_ANSWER_MAX, &answer, &e) < 0 ||
-		!js_is_object(answer))
+		!js_is_object(answer) || hides_token(answer, o, true))
 		return false;
 	bad = keep(c, answer, o->access_field, o->credential, o->access_sentinel);
 	bad |= keep(c, answer, o->refresh_field, refresh, o->refresh_sentinel);

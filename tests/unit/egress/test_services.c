@@ -38,6 +38,12 @@ static void token_script(struct origin_conn *c)
 				return;
 			continue;
 		}
+		if (strstr(body, "nested")) {
+			if (!origin_say(c, "HTTP/1.1 200 OK\r\nContent-Length: 58\r\n\r\n"
+					   "{\"data\":[{\"access_token\":\"" REAL_TOKEN "\"}]}"))
+				return;
+			continue;
+		}
 		if (strstr(body, "broken")) {
 			if (!origin_say(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<html"))
 				return;
@@ -121,6 +127,10 @@ static void test_tokens_stay_here(void **state)
 	ask_token("error=" REFRESH, "text/plain", &a);
 	assert_int_equal(a.status, 400);
 	assert_null(memmem(a.body.data, a.body.len, "real-", 5));
+	buf_fini(&a.body);
+	ask_token("nested", "text/plain", &a);
+	assert_int_equal(a.status, 502);
+	assert_string_equal(a.code, "token");
 	buf_fini(&a.body);
 	ask_token("broken", "text/plain", &a);
 	assert_int_equal(a.status, 502);
