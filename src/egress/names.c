@@ -54,13 +54,16 @@ static bool may_ask(const struct chan *c, uint16_t type)
 	uint8_t bytes[16] = {0};
 	int family = type == DNS_PTR ? dns_ptr_name(c->host.name, bytes) : 0;
 
-	if (family == 0)
-		return type != DNS_PTR && policy_may_resolve(c->config->policy, &c->host);
-	if (!policy_address_from((unsigned)family, bytes, &a))
-		return false;
-	policy_host_from_address(&a, &host);
-	q.host = &host;
-	q.address = a;
+	if (type == DNS_PTR) {
+		if (family == 0 || !policy_address_from((unsigned)family, bytes, &a))
+			return false;
+		policy_host_from_address(&a, &host);
+		q.host = &host;
+		q.address = a;
+	} else {
+		q.host = &c->host;
+	}
+	/* Whether a question was answered with yes is the front's to know. */
 	policy_decide(c->config->policy, &q, &verdict);
 	return verdict.decision != POLICY_DENY;
 }

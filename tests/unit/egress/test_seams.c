@@ -295,6 +295,44 @@ static void test_an_address_is_judged_by_the_rules_of_now(void **state)
 	end();
 }
 
+/* ---- names under a question ---- */
+
+static enum egress_type look_up(const char *name)
+{
+	int64_t until = clock_ms() + 5000;
+	struct egress_frame f;
+	size_t used;
+	char *room;
+	ssize_t n;
+
+	rig_connect(&r);
+	assert_int_equal(egress_put_resolve(&r.out, 1, name), 0);
+	rig_send(&r);
+	while (egress_next_frame(r.in.data, r.in.len, &used, &f) != FRAME_GOT) {
+		assert_true(clock_ms() < until);
+		rig_turn(&r);
+		assert_int_equal(buf_room(&r.in, 4096, &room), 0);
+		n = recv(r.fd, room, 4096, 0);
+		if (n > 0)
+			buf_grew(&r.in, (size_t)n);
+	}
+	return f.type;
+}
+
+static void test_a_name_that_was_asked_for(void **state)
+{
+	(void)state;
+	rig_init(&r);
+	rig_host(&r, "a.test.example", 443, NULL);
+	rig_host(&r, "b.other.example", 443, NULL);
+	rig_rule(&r, POLICY_ASK, "**.test.example");
+	rig_configure(&r);
+	/* the front has asked; without a rule nothing is looked up */
+	assert_int_equal(look_up("a.test.example"), EGRESS_ANSWER);
+	assert_int_equal(look_up("b.other.example"), EGRESS_FAILED);
+	rig_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,6 +341,7 @@ int main(void)
 		cmocka_unit_test(test_every_head_is_looked_into),
 		cmocka_unit_test(test_a_tunnel_to_a_host_that_is_managed_now),
 		cmocka_unit_test(test_an_address_is_judged_by_the_rules_of_now),
+		cmocka_unit_test(test_a_name_that_was_asked_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
