@@ -342,7 +342,7 @@ def respond(p):
 
 def serve(sock, place, cert):
     try:
-        sock.settimeout(60)
+        sock.settimeout(300)
         log(at=place, connected=True, tls=bool(cert))
         if place[1] == 53:
             dns_tcp(sock)
