@@ -99,7 +99,9 @@ class World:
         self.ca = certs.Authority(self.base / "ca", "rig authority")
         other = certs.Authority(self.base / "other", "an authority nobody knows")
         issue = self.ca.issue
-        self.certs = {n: issue(n, f"DNS:{n}") for n in NAMES}
+        elsewhere = ("-addext", "authorityInfoAccess=OCSP;URI:http://evil.test/ocsp,caIssuers;URI:http://10.0.0.5/ca.crt",
+                     "-addext", "crlDistributionPoints=URI:http://evil.test/crl")
+        self.certs = {n: issue(n, f"DNS:{n}", more=elsewhere) for n in NAMES}
         self.certs["v6.test"] = issue("v6.test", "DNS:v6.test")
         past = ("-startdate", "20200101000000Z", "-enddate", "20210101000000Z")
         future = ("-startdate", "20490101000000Z", "-enddate", "20491231000000Z")

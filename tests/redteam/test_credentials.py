@@ -379,9 +379,12 @@ def test_without_a_configuration_every_stream_is_refused(world, make_pair, monke
     try:
         mark = world.mark()
         for to, port in ((NAMES["echo.test"], 80), (NAMES["echo.test"], 443)):
-            s = raw.stream(to, port)
-            s.sendall(b"GET / HTTP/1.1\r\nHost: echo.test\r\n\r\n")
-            assert not read_response(s, timeout=3).raw.startswith(b"HTTP/1.1 2")
+            try:
+                s = raw.stream(to, port)
+                s.sendall(b"GET / HTTP/1.1\r\nHost: echo.test\r\n\r\n")
+                assert not read_response(s, timeout=3).raw.startswith(b"HTTP/1.1 2")
+            except BrokenPipeError:
+                pass  # it was closed that fast
         assert world.since(mark) == []
     finally:
         assert raw.close() == []
@@ -485,8 +488,13 @@ def test_tl03_a_client_hello_in_single_bytes_works(held):
     s.close()
 
 
-def test_tl07_certificates_make_the_vault_fetch_nothing(world, held):
-    """Names looked up since the start of the rig: only those that clients asked for."""
-    allowed = {*NAMES, *BAD, "v6.test"}
-    for name in world.questions(0):
-        assert name in allowed or name.endswith((".bind.test", ".cname.test", ".hostile.test", ".test")), name
+def test_tl07_certificates_make_the_vault_fetch_nothing(world, make_pair):
+    """Upstream chains name OCSP, CRL and issuer URLs at other hosts: nobody looks there."""
+    pair = make_pair(["echo.test:443"])
+    mark = world.mark()
+    assert Guest(pair).request("echo.test", "/chain").status == 200
+    assert b"URI:http://evil.test/ocsp" in subprocess.run(["openssl", "x509", "-in", world.certs["echo.test"], "-noout", "-text"], check=True,
+                                                          stdout=subprocess.PIPE).stdout
+    time.sleep(0.3)
+    assert set(world.questions(mark)) == {"echo.test"}
+    assert {e["at"][0] for e in world.since(mark) if "at" in e} == {NAMES["echo.test"]}
