@@ -382,7 +382,7 @@ static bool is_token(struct daemon *d, const char *name)
 }
 
 int credentials_caught(
-	struct daemon *d, const char *name, const void *value, size_t len, struct err *e)
+	struct sandbox *s, const char *name, const void *value, size_t len, struct err *e)
 {
 	struct secret_entry *x = calloc(1, sizeof(*x));
 	int r = x ? 0 : err_sys(e, -ENOMEM, "keep a token");
@@ -390,18 +390,19 @@ int credentials_caught(
 	if (r == 0 && (len > EGRESS_SECRET_MAX || strlen(name) > SECRET_NAME_MAX))
 		r = err_set(e, ERR_INVALID, -EINVAL, "a token is too long");
 	/* Whoever took a vault over must not put secrets in place of the user's. */
-	if (r == 0 && !is_token(d, name))
+	if (r == 0 && !is_token(s->d, name))
 		r = err_set(e, ERR_INVALID, -EINVAL, "'%s' is no token of a service", name);
 	if (r == 0) {
+		memcpy(x->scope, s->id, sizeof(x->scope));
 		(void)snprintf(x->name, sizeof(x->name), "%s", name);
 		memcpy(x->value, value, len);
 		x->value_len = len;
-		r = secret_file_set(d->secrets, x, e);
+		r = secret_file_set(s->d->secrets, x, e);
 		secret_entry_wipe(x);
 	}
 	free(x);
 	if (r == 0)
-		credentials_changed(d, "", name);
+		credentials_changed(s->d, s->id, name);
 	return r;
 }
 

@@ -59,9 +59,11 @@ typedef void (*credentials_value_fn)(
 	struct sandbox *s, const char *name, const void *value, size_t len);
 void credentials_hooks(credentials_table_fn table, credentials_value_fn value);
 
-/* credentials_caught() - an OAuth token that the vault took out of an answer: kept for all sandboxes */
+/* credentials_caught() - an OAuth token that the vault of @s took out of an answer: kept for that sandbox
+ * alone, or a guest could log all others in to an account of its own choice
+ */
 int credentials_caught(
-	struct daemon *d, const char *name, const void *value, size_t len, struct err *e) MUST_USE;
+	struct sandbox *s, const char *name, const void *value, size_t len, struct err *e) MUST_USE;
 /* credentials_refresher() - as long as there are secrets that come from commands, a thread asks those
  * again whose answers have grown old. At start, and after one was set.
  */

@@ -175,7 +175,7 @@ static void *keep_caught(void *arg)
 	struct caught *c = arg;
 	struct sandbox *s = c->x->s;
 	struct err e = {0};
-	int r = credentials_caught(s->d, c->name, c->value, c->len, &e);
+	int r = credentials_caught(s, c->name, c->value, c->len, &e);
 
 	if (r < 0)
 		log_err("sandbox %s: a renewed token cannot be kept: %s", s->name, e.msg);

@@ -4,6 +4,7 @@ No VM: what a guest would send comes over the stream socket that sbx-machine wou
 every byte that a hostile guest could. Pair.stream() is a connection of the guest, Pair.resolve() its DNS;
 `audit` collects the records, questions go to `on_ask`, captured tokens to `caught`.
 """
+import contextlib
 import os
 import pathlib
 import signal
@@ -244,7 +245,8 @@ class Pair:
     def stream(self, to, port, way=0):
         """A TCP connection of the guest to an address."""
         s = self.pass_stream(m.PORT_TCP)
-        s.sendall(m.stream_head(to, port, way))
+        with contextlib.suppress(BrokenPipeError): # it may be refused before a word was said
+            s.sendall(m.stream_head(to, port, way))
         return s
 
     def proxy(self):
