@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -138,6 +139,16 @@ static bool allowed_again(const struct up *u, const struct up_goal *g)
 	return verdict.decision != POLICY_DENY;
 }
 
+/* quiet() - nothing has come on a connection that nobody asks anything on. What has would be taken for
+ * the next answer; its event is on the way, and closes it.
+ */
+static bool quiet(const struct up *u)
+{
+	struct pollfd p = {.fd = u->fd, .events = POLLIN | POLLRDHUP};
+
+	return poll(&p, 1, 0) == 0;
+}
+
 struct up *up_find(struct vault *v, const struct up_goal *g)
 {
 	for (struct up *u = v->ups; u; u = u->next) {
@@ -145,7 +156,7 @@ struct up *up_find(struct vault *v, const struct up_goal *g)
 			continue;
 		if (u->h2 && g->h2 && !h2_refuses(u->h2) && u->n_streams < H2_STREAMS_MAX)
 			return u;
-		if (u->h2 || !u->idle_since)
+		if (u->h2 || !u->idle_since || !quiet(u))
 			continue;
 		u->idle_since = 0;
 		v->n_idle--;

@@ -298,6 +298,38 @@ static void test_an_answer_too_many_poisons_nothing(void **state)
 	end();
 }
 
+static void late_answer_script(struct origin_conn *c)
+{
+	const bool first = c->number == 1;
+
+	while (origin_head(c)) {
+		if (!origin_say(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood"))
+			return;
+		(void)usleep(50000);
+		if (first)
+			(void)!origin_say(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+	}
+}
+
+/* The next request and an answer that nobody asked for are there in the same moment. */
+static void test_a_late_answer_is_nobodys(void **state)
+{
+	struct egress_request q = rig_get("api.test.example", "/");
+	struct answer a;
+
+	(void)state;
+	begin("http/1.1", late_answer_script, NULL);
+	for (unsigned i = 0; i < 2; i++) {
+		rig_ask(&r, &q, NULL, &a);
+		assert_int_equal(a.body.len, 4);
+		assert_memory_equal(a.body.data, "good", 4);
+		buf_fini(&a.body);
+		(void)usleep(300000);
+	}
+	assert_int_equal(o.connections, 2);
+	end();
+}
+
 static void once_script(struct origin_conn *c)
 {
 	/* Says that it keeps the connection, and closes it when the next request comes. */
@@ -504,6 +536,7 @@ int main(void)
 		cmocka_unit_test(test_answers_that_are_cut),
 		cmocka_unit_test(test_answers_to_the_end_of_the_connection),
 		cmocka_unit_test(test_an_answer_too_many_poisons_nothing),
+		cmocka_unit_test(test_a_late_answer_is_nobodys),
 		cmocka_unit_test(test_a_kept_connection_that_is_gone),
 		cmocka_unit_test(test_a_certificate_for_another),
 		cmocka_unit_test(test_policy_is_asked_again),
