@@ -565,6 +565,8 @@ void rig_send(struct rig *r, int fd, const char *text)
 
 size_t rig_recv(struct rig *r, int fd, char *dst, size_t cap, bool *ret_end)
 {
+	/* Another process answers when it has its turn, which on a busy host is a matter of seconds. */
+	const int64_t first = clock_ms() + (r->remote ? 20000 : 0);
 	size_t at = 0;
 	bool end = false;
 
@@ -578,7 +580,7 @@ size_t rig_recv(struct rig *r, int fd, char *dst, size_t cap, bool *ret_end)
 		}
 		end = n == 0 || errno != EAGAIN;
 		rig_run(r, 2000);
-		quiet++;
+		quiet += at > 0 || clock_ms() >= first;
 	}
 	dst[at] = '\0';
 	if (ret_end)
