@@ -346,6 +346,16 @@ static bool is_up(struct egress_end *x)
 	return up;
 }
 
+static bool get_flag(struct sandbox *s, const bool *flag)
+{
+	bool set;
+
+	(void)pthread_mutex_lock(&s->lock);
+	set = *flag;
+	(void)pthread_mutex_unlock(&s->lock);
+	return set;
+}
+
 /* bring_up() - who is missing is started; all controls before the first channel, and that before the
  * first stream
  */
@@ -363,9 +373,9 @@ static int bring_up(struct sandbox *s, int dir, struct err *e)
 	r = egress_configure(s, e);
 	if (r == 0)
 		r = egress_push_secrets(s, e);
-	if (r == 0 && !g->joined)
+	if (r == 0 && !get_flag(s, &g->joined))
 		r = join(s, e);
-	if (r == 0 && !g->streamed)
+	if (r == 0 && !get_flag(s, &g->streamed))
 		r = give_streams(s, e);
 	egress_push_end(s);
 	return r;

