@@ -1,8 +1,9 @@
 /* chan.h - a channel of the front and the exchange it carries
  *
- * chan.c moves frames, exchange.c is the life of a request, tunnel.c that of a tunnel, names.c of a question. The
- * answer of upstream comes through exchange_head(), exchange_data() and exchange_end(), whichever protocol it
- * spoke; what cannot go on ends by chan_fail() (nothing was answered yet) or chan_close().
+ * chan.c moves frames, exchange.c is the life of a request (exchange_response.c of its answer), tunnel.c
+ * that of a tunnel, names.c of a question. The answer of upstream comes through exchange_head(),
+ * exchange_data() and exchange_end(), whichever protocol it spoke; what cannot go on ends by chan_fail()
+ * (nothing was answered yet) or chan_close().
  */
 #ifndef EGRESS_CHAN_H
 #define EGRESS_CHAN_H
@@ -90,7 +91,7 @@ void chan_fail(struct chan *c, int status, const char *code, const char *fmt, ..
 /* chan_done() - DONE; then idle */
 void chan_done(struct chan *c);
 
-/* exchange.c */
+/* exchange.c, exchange_response.c: head, data and end */
 void exchange_begin(struct chan *c, const struct egress_frame *f);
 /* exchange_frame() - DATA or TRAILERS of the front; false: no room, keep it */
 bool exchange_frame(struct chan *c, const struct egress_frame *f) MUST_USE;

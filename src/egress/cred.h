@@ -58,7 +58,7 @@ bool cred_swap(struct cred *c, const struct cred_ask *a, struct buf *body) MUST_
 bool cred_sign(struct cred *c, const struct cred_ask *a, const struct buf *body) MUST_USE;
 void cred_clear(struct cred *c);
 
-/* within cred*.c and sigv4.c */
+/* within cred*.c, sigv4.c and exchange_response.c */
 bool cred_refuse(struct cred *c, int status, const char *code, const char *fmt, ...)
 	PRINTF_LIKE(4, 5); /* always false */
 char *cred_own(
