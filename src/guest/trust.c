@@ -180,5 +180,7 @@ int trust_install(const char *root, const char *pem, struct err *e)
 		r = put_links(root, pem);
 	if (r == 0)
 		r = put_sudo(root, pem);
+	if (r == 0)
+		(void)trust_java(root, pem);
 	return r < 0 ? err_sys(e, r, "trust the sandbox's certificate authority") : 0;
 }

@@ -3,20 +3,14 @@
  * where there were several.
  */
 #include "guest/trust.h"
+#include "guest/der.h"
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-#define DER_MAX	  8192
-#define BEGIN	  "-----BEGIN CERTIFICATE-----"
-#define END	  "-----END CERTIFICATE-----"
-#define SEQUENCE  0x30
-#define SET	  0x31
-#define UTF8	  0x0c
-#define PRINTABLE 0x13
-#define IA5	  0x16
-#define VERSION	  0xa0
+#define BEGIN "-----BEGIN CERTIFICATE-----"
+#define END   "-----END CERTIFICATE-----"
 
 static uint32_t rotate(uint32_t v, unsigned by)
 {
@@ -87,8 +81,7 @@ static int digit64(char c)
 	return at ? (int)(at - digits) : -1;
 }
 
-/* der_of() - the bytes of the first certificate */
-static int der_of(const char *pem, uint8_t dst[DER_MAX], size_t *ret_len)
+int trust_der(const char *pem, uint8_t dst[TRUST_DER_MAX], size_t *ret_len)
 {
 	const char *at = strstr(pem, BEGIN), *end = at ? strstr(at, END) : NULL;
 	uint32_t bits = 0;
@@ -107,49 +100,12 @@ static int der_of(const char *pem, uint8_t dst[DER_MAX], size_t *ret_len)
 		if (have < 8)
 			continue;
 		have -= 8;
-		if (n == DER_MAX)
+		if (n == TRUST_DER_MAX)
 			return -EBADMSG;
 		dst[n++] = (uint8_t)(bits >> have);
 	}
 	*ret_len = n;
 	return 0;
-}
-
-struct der {
-	const uint8_t *p;
-	size_t len;
-};
-
-/* next() - takes one element off @d; false: there is none that is whole */
-static bool next(struct der *d, uint8_t *ret_tag, struct der *ret_body)
-{
-	size_t head = 2, len;
-
-	if (d->len < 2)
-		return false;
-	len = d->p[1];
-	if (len & 0x80) {
-		unsigned n = len & 0x7f;
-
-		if (n == 0 || n > 2 || d->len < 2u + n)
-			return false;
-		len = n == 1 ? d->p[2] : (size_t)d->p[2] << 8 | d->p[3];
-		head += n;
-	}
-	if (d->len - head < len)
-		return false;
-	*ret_tag = d->p[0];
-	*ret_body = (struct der){d->p + head, len};
-	d->p += head + len;
-	d->len -= head + len;
-	return true;
-}
-
-static bool enter(struct der *d, uint8_t tag, struct der *ret_body)
-{
-	uint8_t got;
-
-	return next(d, &got, ret_body) && got == tag;
 }
 
 /* subject_of() - Certificate → TBSCertificate → version, serial, algorithm, issuer, validity, subject */
@@ -158,14 +114,14 @@ static bool subject_of(struct der cert, struct der *ret)
 	struct der inner, tbs, skipped;
 	uint8_t tag;
 
-	if (!enter(&cert, SEQUENCE, &inner) || !enter(&inner, SEQUENCE, &tbs))
+	if (!der_enter(&cert, DER_SEQUENCE, &inner) || !der_enter(&inner, DER_SEQUENCE, &tbs))
 		return false;
-	if (tbs.len > 0 && tbs.p[0] == VERSION && !next(&tbs, &tag, &skipped))
+	if (tbs.len > 0 && tbs.p[0] == DER_CONTEXT0 && !der_next(&tbs, &tag, &skipped))
 		return false;
 	for (unsigned i = 0; i < 4; i++)
-		if (!next(&tbs, &tag, &skipped))
+		if (!der_next(&tbs, &tag, &skipped))
 			return false;
-	return enter(&tbs, SEQUENCE, ret);
+	return der_enter(&tbs, DER_SEQUENCE, ret);
 }
 
 /* put() - one element; what is in a name is short */
@@ -200,27 +156,28 @@ static size_t canonical_part(struct der set, uint8_t *dst, size_t cap)
 	uint8_t tag;
 	size_t n;
 
-	if (!enter(&set, SEQUENCE, &attr) || set.len > 0 || !enter(&attr, 6, &oid) ||
-		!next(&attr, &tag, &value) || (tag != UTF8 && tag != PRINTABLE && tag != IA5) ||
-		value.len > 80 || oid.len > 20 || cap < 128)
+	if (!der_enter(&set, DER_SEQUENCE, &attr) || set.len > 0 ||
+		!der_enter(&attr, DER_OID, &oid) || !der_next(&attr, &tag, &value) ||
+		(tag != DER_UTF8 && tag != DER_PRINTED && tag != DER_IA5) || value.len > 80 ||
+		oid.len > 20 || cap < 128)
 		return 0;
 	n = canonical_text(text, value);
-	value.len = put(inner, 6, oid.p, oid.len);
-	value.len += put(inner + value.len, UTF8, text, n);
-	n = put(text, SEQUENCE, inner, value.len);
-	return put(dst, SET, text, n);
+	value.len = put(inner, DER_OID, oid.p, oid.len);
+	value.len += put(inner + value.len, DER_UTF8, text, n);
+	n = put(text, DER_SEQUENCE, inner, value.len);
+	return put(dst, DER_SET, text, n);
 }
 
 int trust_hash(const char *pem, char dst[9])
 {
-	uint8_t der[DER_MAX], name[1024], hash[20];
+	uint8_t der[TRUST_DER_MAX], name[1024], hash[20];
 	struct der cert = {.p = der}, subject, set;
 	size_t n = 0;
 
-	if (der_of(pem, der, &cert.len) < 0 || !subject_of(cert, &subject))
+	if (trust_der(pem, der, &cert.len) < 0 || !subject_of(cert, &subject))
 		return -EBADMSG;
 	while (subject.len > 0) {
-		size_t more = enter(&subject, SET, &set)
+		size_t more = der_enter(&subject, DER_SET, &set)
 				      ? canonical_part(set, name + n, sizeof(name) - n)
 				      : 0;
 
