@@ -1,10 +1,11 @@
-/* kit.h - an agent as data: <kit>/spec.yaml (schema v2) and <kit>/files/home/
+/* kit.h - an agent as data, as far as a start acts on it: <kit>/spec.yaml and <kit>/files/home/
  *
  * Built-in kits are <data>/kits/<name>; a reference with '/' is a directory. kit_load() reads the
- * kit once, whole: what is changed on disk afterwards changes nothing. Parsing is strict: an unknown
- * field is an error, a field of the schema that is not built yet is refused as "not supported yet";
- * every message starts with FILE:LINE:COLUMN. Spec at most 256 KiB, 32 levels; anchors, aliases,
- * tags, several documents and duplicate keys are refused. A kit is untrusted input.
+ * kit once, whole: what is changed on disk afterwards changes nothing. The whole schema is spec.h's;
+ * here a field that a start does not act on is refused as "not supported yet by run", so that
+ * nothing is promised and not done. Every message starts with FILE:LINE:COLUMN. Spec at most
+ * 256 KiB, 32 levels; anchors, aliases, tags, several documents and duplicate keys are refused. A
+ * kit is untrusted input.
  * Thread: any. All strings belong to the kit.
  */
 #ifndef KIT_KIT_H

@@ -1,6 +1,5 @@
 #include "kit/kit.h"
-#include "kit/internal.h"
-#include "base/io.h"
+#include "kit/run.h"
 #include "base/paths.h"
 #include <dirent.h>
 #include <errno.h>
@@ -93,41 +92,24 @@ static int open_kit(const char *ref, const char *data_dir, char path[PATH_MAX], 
 	return fd < 0 ? err_sys(e, -errno, "open kit '%s'", path) : fd;
 }
 
-static int read_spec(int dir, const char *path, struct buf *out, char file[PATH_MAX], struct err *e)
-{
-	AUTO_FD fd = openat(dir, "spec.yaml", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	struct stat st;
-	int r;
-
-	if (paths_join(file, path, "spec.yaml") < 0)
-		return err_sys(e, -ENAMETOOLONG, "open kit '%.100s'", path);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(e, -errno, "read '%s'", file);
-	if (!S_ISREG(st.st_mode))
-		return err_set(e, ERR_INVALID, -EINVAL, "'%s' is not a regular file", file);
-	r = io_read_fd(fd, out);
-	if (r == -EFBIG)
-		return err_set(
-			e, ERR_LIMIT, r, "%s:1:1: larger than %u KiB", file, KIT_SPEC_MAX >> 10);
-	return r < 0 ? err_sys(e, r, "read '%s'", file) : 0;
-}
-
 int kit_load(const char *ref, const char *data_dir, struct kit **ret_kit, struct err *e)
 {
 	char path[PATH_MAX], file[PATH_MAX], real[PATH_MAX];
+	AUTO_KIT_SPEC *spec = NULL;
+	AUTO(kit_tree) tree = {0};
 	AUTO_KIT *k = NULL;
-	AUTO(buf) text;
 	int r;
 
-	buf_init(&text, KIT_SPEC_MAX);
 	AUTO_FD dir = open_kit(ref, data_dir, path, e);
 	if (dir < 0)
 		return TAKE_FD(dir);
-	r = read_spec(dir, path, &text, file, e);
+	if (paths_join(file, path, "spec.yaml") < 0)
+		return err_sys(e, -ENAMETOOLONG, "open kit '%.100s'", path);
+	r = kit_tree_dir(&tree, dir, path, e);
 	if (r == 0)
-		r = kit_parse(file, buf_str(&text), text.len, &k, e);
+		r = kit_decode(&tree, file, NULL, &spec, e);
 	if (r == 0)
-		r = kit_home_read(dir, path, &k->home_tar, e);
+		r = kit_of_spec(spec, &k, e);
 	if (r < 0)
 		return r;
 	k->dir = strdup(realpath(path, real) ? real : path);

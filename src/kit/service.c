@@ -121,7 +121,7 @@ static int take_path(struct parse *p, const struct ynode *v)
 }
 
 /* Fields that say how a message is framed or routed are no place for a credential. */
-static bool header_ok(const char *s)
+bool service_header_ok(const char *s)
 {
 	static const char *const never[] = {"host", "content-length", "transfer-encoding",
 		"connection", "upgrade", "te", "trailer", "keep-alive", "proxy-connection",
@@ -156,8 +156,9 @@ static int take_header(struct parse *p, const struct ynode *v)
 	for (char *c = p->slot->header; *c; c++)
 		if (*c >= 'A' && *c <= 'Z')
 			*c = (char)(*c + 32);
-	return header_ok(p->slot->header) ? 0
-					  : FAULT(p, v, "a credential cannot go into this header");
+	return service_header_ok(p->slot->header)
+		       ? 0
+		       : FAULT(p, v, "a credential cannot go into this header");
 }
 
 static int take_format(struct parse *p, const struct ynode *v)
@@ -200,8 +201,9 @@ static int take_placeholder(struct parse *p, const struct ynode *v)
 
 	if (r == 0)
 		r = take_text(p, v, "placeholder", &p->slot->header);
-	return r == 0 && !header_ok(p->slot->header) ? FAULT(p, v, "no header for a credential")
-						     : r;
+	return r == 0 && !service_header_ok(p->slot->header)
+		       ? FAULT(p, v, "no header for a credential")
+		       : r;
 }
 
 static int take_sigv4(struct parse *p, const struct ynode *v)

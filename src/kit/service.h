@@ -44,6 +44,9 @@ int service_parse(const char *file, const char *text, size_t len, struct service
 	struct err *e) MUST_USE;
 void service_free(struct service *s); /* NULL is fine */
 
+/* service_header_ok() - may a credential go into this header (small letters)? */
+bool service_header_ok(const char *name);
+
 struct service_set {
 	struct service *list[SERVICES_MAX]; /* sorted by name */
 	size_t n;

@@ -1,0 +1,568 @@
+#include "kit/decode.h"
+#include "kit/service.h"
+#include "json/json.h"
+#include "policy/pattern.h"
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define IN_CRED(member)	  offsetof(struct kit_credential, member)
+#define IN_INJECT(member) offsetof(struct inject_item, inject.member)
+#define IN_OAUTH(member)  offsetof(struct kit_oauth, member)
+#define HOSTS_MAX	  1024
+#define TEXT_LONGEST	  1023
+
+/* ---- hosts ---- */
+
+/* A port range stands for nothing in the policies of these kits: it matched no request ever. */
+static bool port_range(const char *s)
+{
+	const char *colon = strrchr(s, ':'), *dash = colon ? strchr(colon, '-') : NULL;
+
+	return dash && dash > colon + 1 && strspn(colon + 1, "0123456789-") == strlen(colon + 1) &&
+	       !strchr(colon, ']');
+}
+
+static int take_hosts(struct decode *d, const struct ynode *v, const char *what, bool allow,
+	struct kit_words *ret)
+{
+	struct kit_words w = {0};
+	int r;
+
+	if (ret->given)
+		return FAULT(d, v, "%s is here twice", what);
+	r = decode_words(d, v, what, &w);
+	if (r < 0)
+		return r;
+	ret->v = w.v;
+	ret->given = true;
+	for (size_t i = 0; i < w.n; i++) {
+		struct kit_word host = w.v[i];
+		struct policy_pattern p;
+		struct err why = {0};
+
+		if (allow && port_range(host.text)) {
+			r = decode_warn(d, host.at,
+				"'%.100s' is left out: a range of ports allows nothing", host.text);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		r = policy_pattern_parse(host.text, strlen(host.text), &p, &why);
+		if (r < 0)
+			return kit_fault(d->e, d->s, host.at, "%s", why.msg);
+		if (allow && p.broad)
+			return kit_fault(d->e, d->s, host.at,
+				"'%.100s' is a whole top-level domain: it can only be denied",
+				host.text);
+		ret->v[ret->n++] = host;
+	}
+	return 0;
+}
+
+int decode_allow(struct decode *d, const struct ynode *v, void *item)
+{
+	(void)item;
+	return take_hosts(d, v, "network allow", true, &d->s->parts.allow);
+}
+
+int decode_deny(struct decode *d, const struct ynode *v, void *item)
+{
+	(void)item;
+	return take_hosts(d, v, "network deny", false, &d->s->parts.deny);
+}
+
+/* ---- where a value goes ---- */
+
+/* printable() - text that ends up in requests or in the guest's environment */
+static int printable(struct decode *d, const struct ynode *v, const char *what, const char **ret)
+{
+	int r = decode_text(d, v, what, ret);
+
+	if (r < 0)
+		return r;
+	if (!**ret || strlen(*ret) > TEXT_LONGEST)
+		return FAULT(d, v, "%s is empty or too long", what);
+	for (const char *c = *ret; *c; c++)
+		if (*c < ' ' || *c > '~')
+			return FAULT(d, v, "%s has a character that must not stand there", what);
+	return 0;
+}
+
+int decode_service(struct decode *d, const struct ynode *v, const char *what, const char **ret)
+{
+	int r = decode_text(d, v, what, ret);
+	size_t n = r == 0 ? strlen(*ret) : 0;
+
+	if (r == 0 && (n == 0 || n > 64 || (*ret)[0] == '-' || (*ret)[n - 1] == '-' ||
+			      strspn(*ret, "abcdefghijklmnopqrstuvwxyz0123456789_-") != n))
+		return FAULT(d, v, "'%.64s' is no name of a service", *ret);
+	return r;
+}
+
+int decode_domain(struct decode *d, const struct ynode *v, const char *what, const char **ret)
+{
+	struct policy_pattern p;
+	struct err why = {0};
+	int r = printable(d, v, what, ret);
+
+	if (r < 0)
+		return r;
+	r = policy_pattern_parse(*ret, strlen(*ret), &p, &why);
+	if (r < 0)
+		return FAULT(d, v, "%s", why.msg);
+	/* a credential is never bound to everything, to all of a top-level domain, or to a network */
+	if (p.kind == POLICY_PATTERN_ALL || p.kind == POLICY_PATTERN_NET || p.broad ||
+		(p.kind == POLICY_PATTERN_LOCAL && p.port == 0))
+		return FAULT(d, v, "'%.100s' is no host that a credential can be bound to", *ret);
+	return 0;
+}
+
+int decode_header(struct decode *d, const struct ynode *v, const char *what, const char **ret)
+{
+	char *name;
+	int r = printable(d, v, what, ret);
+
+	if (r < 0)
+		return r;
+	name = kit_mem_str(&d->s->mem, *ret);
+	if (!name)
+		return decode_nomem(d);
+	for (char *c = name; *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c + ('a' - 'A'));
+	*ret = name;
+	return service_header_ok(name) ? 0 : FAULT(d, v, "a credential cannot go into this header");
+}
+
+int decode_format(struct decode *d, const struct ynode *v, const char *what, const char **ret)
+{
+	const char *at;
+	int r = printable(d, v, what, ret);
+
+	if (r < 0)
+		return r;
+	at = strstr(*ret, "%s");
+	if (!at || strchr(at + 1, '%') || strchr(*ret, '%') != at)
+		return FAULT(d, v, "%s must have exactly one %%s and no other '%%'", what);
+	return 0;
+}
+
+struct inject_item {
+	struct kit_inject inject; /* first: it begins with the place */
+	const char *scheme;
+};
+
+static int take_domain(struct decode *d, const struct ynode *v, void *item)
+{
+	return decode_domain(d, v, "domain", &((struct inject_item *)item)->inject.domain);
+}
+static int take_header(struct decode *d, const struct ynode *v, void *item)
+{
+	return decode_header(d, v, "header", &((struct inject_item *)item)->inject.header);
+}
+static int take_format(struct decode *d, const struct ynode *v, void *item)
+{
+	return decode_format(d, v, "format", &((struct inject_item *)item)->inject.format);
+}
+static int take_username(struct decode *d, const struct ynode *v, void *item)
+{
+	struct inject_item *i = item;
+	int r = printable(d, v, "username", &i->inject.username);
+
+	return r == 0 && strchr(i->inject.username, ':')
+		       ? FAULT(d, v, "a user name of Basic has no ':'")
+		       : r;
+}
+
+static int take_scheme(struct decode *d, const struct ynode *v, void *item)
+{
+	struct inject_item *i = item;
+	int r = decode_text(d, v, "scheme", &i->scheme);
+
+	return r < 0 || strcmp(i->scheme, "bearer") == 0 || strcmp(i->scheme, "basic") == 0
+		       ? r
+		       : FAULT(d, v, "scheme must be bearer or basic");
+}
+
+static int inject_done(struct decode *d, const struct ynode *v, void *item)
+{
+	struct inject_item *i = item;
+	struct kit_inject *in = &i->inject;
+	bool bearer = i->scheme && strcmp(i->scheme, "bearer") == 0;
+
+	if (i->scheme && in->format)
+		return FAULT(d, v, "scheme and format exclude each other");
+	if (bearer && in->username)
+		return FAULT(d, v, "scheme bearer has no username");
+	if (i->scheme && !bearer && !in->username)
+		return FAULT(d, v, "scheme basic needs a username");
+	if (!in->header && !in->username && !bearer)
+		return FAULT(d, v, "inject needs a scheme or a header");
+	if (bearer) {
+		in->header = in->header ? in->header : "authorization";
+		in->format = "Bearer %s";
+	} else if (!in->username && !in->format) {
+		in->format = "%s";
+	}
+	return 0;
+}
+
+static int take_inject(struct decode *d, const struct ynode *v, void *item)
+{
+	static const struct field fields[] = {
+		{"domain", FIELD_TAKE, 0, take_domain, FIELD_REQUIRED},
+		{"header", FIELD_TAKE, 0, take_header, 0},
+		{"format", FIELD_TAKE, 0, take_format, 0},
+		{"scheme", FIELD_TAKE, 0, take_scheme, 0},
+		{"username", FIELD_TAKE, 0, take_username, 0},
+	};
+	static const struct list_form form = {"credentials.apiKey.inject", fields,
+		ARRAY_LEN(fields), sizeof(struct inject_item), NULL, inject_done};
+	struct kit_credential *c = item;
+	struct inject_item *list = NULL;
+	size_t n = 0;
+	int r = decode_list(d, v, &form, &list, &n);
+
+	if (r < 0)
+		return r;
+	c->injects = kit_mem_array(&d->s->mem, n, sizeof(*c->injects));
+	if (!c->injects)
+		return decode_nomem(d);
+	for (size_t i = 0; i < n; i++)
+		c->injects[i] = list[i].inject;
+	c->n_injects = n;
+	return 0;
+}
+
+static int take_variable(struct decode *d, const struct ynode *v, void *item)
+{
+	struct kit_credential *c = item;
+	struct kit_word *w = kit_mem_get(&d->s->mem, sizeof(*w));
+	const char *why;
+	int r;
+
+	if (!w)
+		return decode_nomem(d);
+	r = decode_word(d, v, "apiKey.name", w);
+	if (r < 0)
+		return r;
+	why = kit_variable_reserved(w->text);
+	if (why)
+		return FAULT(d, v, "a kit must not set %.64s: %s", w->text, why);
+	if (!kit_variable_ok(w->text))
+		return FAULT(d, v, "'%.64s' is not a name for a variable", w->text);
+	c->variables = (struct kit_words){.v = w, .n = 1, .given = true};
+	c->owner = true;
+	return 0;
+}
+
+static int take_managed(struct decode *d, const struct ynode *v, void *item)
+{
+	struct kit_credential *c = item;
+	int r = decode_bool(d, v, "apiKey.proxyManaged", &c->managed);
+
+	c->owner |= c->managed;
+	return r;
+}
+
+static int take_api_key(struct decode *d, const struct ynode *v, void *item)
+{
+	static const struct field fields[] = {
+		{"name", FIELD_TAKE, 0, take_variable, 0},
+		{"proxyManaged", FIELD_TAKE, 0, take_managed, 0},
+		{"inject", FIELD_TAKE, 0, take_inject, 0},
+	};
+
+	return decode_map(d, v, "credentials.apiKey", fields, ARRAY_LEN(fields), item);
+}
+
+/* ---- OAuth ---- */
+
+static int take_endpoint_host(struct decode *d, const struct ynode *v, void *item)
+{
+	struct kit_oauth *o = item;
+	int r = decode_domain(d, v, "tokenEndpoint.host", &o->host);
+
+	return r == 0 && strpbrk(o->host, "*?[") ? FAULT(d, v, "a token endpoint is one host") : r;
+}
+
+static int take_endpoint_path(struct decode *d, const struct ynode *v, void *item)
+{
+	struct kit_oauth *o = item;
+	int r = printable(d, v, "tokenEndpoint.path", &o->path);
+
+	return r == 0 && o->path[0] != '/' ? FAULT(d, v, "path must begin with '/'") : r;
+}
+
+static int take_endpoint(struct decode *d, const struct ynode *v, void *item)
+{
+	static const struct field fields[] = {
+		{"host", FIELD_TAKE, 0, take_endpoint_host, FIELD_REQUIRED},
+		{"path", FIELD_TAKE, 0, take_endpoint_path, FIELD_REQUIRED},
+	};
+
+	return decode_map(d, v, "credentials.oauth.tokenEndpoint", fields, ARRAY_LEN(fields), item);
+}
+
+static int take_resource_hosts(struct decode *d, const struct ynode *v, void *item)
+{
+	struct kit_oauth *o = item;
+	int r = decode_words(d, v, "resourceHosts", &o->hosts);
+
+	for (const struct ynode *i = ynode_first(d->t, v); r == 0 && i; i = ynode_next(d->t, i)) {
+		const char *host;
+
+		r = decode_domain(d, i, "resourceHosts", &host);
+	}
+	return r;
+}
+
+static int take_access(struct decode *d, const struct ynode *v, void *item)
+{
+	return printable(d, v, "accessToken", &((struct kit_oauth *)item)->access);
+}
+static int take_refresh(struct decode *d, const struct ynode *v, void *item)
+{
+	return printable(d, v, "refreshToken", &((struct kit_oauth *)item)->refresh);
+}
+
+static int take_sentinels(struct decode *d, const struct ynode *v, void *item)
+{
+	static const struct field fields[] = {
+		{"accessToken", FIELD_TAKE, 0, take_access, 0},
+		{"refreshToken", FIELD_TAKE, 0, take_refresh, 0},
+	};
+
+	return decode_map(d, v, "credentials.oauth.sentinels", fields, ARRAY_LEN(fields), item);
+}
+
+/* "~/x/y" or beneath /: where the client inside keeps its tokens */
+static int take_file_path(struct decode *d, const struct ynode *v, void *item)
+{
+	struct kit_oauth *o = item;
+	char path[KIT_TREE_PATH_MAX + 16];
+	struct ynode as_absolute = *v;
+	const char *clean;
+	int r = decode_text(d, v, "credentialFile.path", &o->file_path);
+
+	if (r < 0 || strncmp(o->file_path, "~/", 2) != 0)
+		return r < 0 ? r : decode_path(d, v, "credentialFile.path", &o->file_path);
+	(void)snprintf(path, sizeof(path), "%s", o->file_path + 1);
+	as_absolute.text = path;
+	as_absolute.len = strlen(path);
+	return decode_path(d, &as_absolute, "credentialFile.path", &clean);
+}
+
+static struct js *level_new(const struct ynode *n)
+{
+	return n->kind == YNODE_MAP ? js_object() : js_array();
+}
+
+static bool is_number(const struct ynode *v)
+{
+	return v->plain && v->len && v->len < 16 && strspn(v->text, "0123456789") == v->len &&
+	       (v->text[0] != '0' || v->len == 1);
+}
+
+static bool put_scalar(struct js *in, const char *key, const struct ynode *v)
+{
+	if (!key)
+		return js_add_str(in, v->text); /* lists of such files are lists of words */
+	if (v->plain && (strcmp(v->text, "true") == 0 || strcmp(v->text, "false") == 0))
+		return js_set_bool(in, key, v->text[0] == 't');
+	if (v->plain && (v->len == 0 || strcmp(v->text, "null") == 0))
+		return js_set_null(in, key);
+	return is_number(v) ? js_set_int(in, key, strtoll(v->text, NULL, 10))
+			    : js_set_str(in, key, v->text);
+}
+
+/* to_json() - a mapping of the document as a JSON object; depth is the document's */
+static struct js *to_json(struct decode *d, const struct ynode *map)
+{
+	struct {
+		struct js *js;
+		const struct ynode *next; /* key or item */
+		bool list;
+	} open[YAML_DEPTH_MAX + 1];
+	AUTO_JS root = js_object();
+	size_t depth = 0;
+	bool bad = !root;
+
+	open[depth].js = root;
+	open[depth].list = false;
+	open[depth++].next = ynode_first(d->t, map);
+	while (!bad && depth) {
+		const struct ynode *at = open[depth - 1].next, *v = at;
+		struct js *in = open[depth - 1].js, *child;
+		const char *key = NULL;
+
+		if (!at) {
+			depth--;
+			continue;
+		}
+		if (!open[depth - 1].list) {
+			key = at->text;
+			v = ynode_next(d->t, at);
+		}
+		open[depth - 1].next = ynode_next(d->t, v);
+		if (v->kind == YNODE_SCALAR) {
+			bad = put_scalar(in, key, v);
+			continue;
+		}
+		child = level_new(v);
+		bad = key ? js_set(in, key, child) : js_add(in, child);
+		open[depth].js = child;
+		open[depth].list = v->kind == YNODE_LIST;
+		open[depth++].next = ynode_first(d->t, v);
+	}
+	return bad ? NULL : TAKE(root);
+}
+
+static int take_structure(struct decode *d, const struct ynode *v, void *item)
+{
+	struct kit_oauth *o = item;
+	AUTO_JS tree = NULL;
+	AUTO(buf) text;
+
+	buf_init(&text, KIT_SPEC_MAX * 2);
+	if (v->kind != YNODE_MAP)
+		return FAULT(d, v, "credentialFile.structure must be a mapping");
+	tree = to_json(d, v);
+	if (!tree || js_print(tree, &text) < 0)
+		return decode_nomem(d);
+	o->structure = kit_mem_str(&d->s->mem, buf_str(&text));
+	return o->structure ? 0 : decode_nomem(d);
+}
+
+static int take_file(struct decode *d, const struct ynode *v, void *item)
+{
+	static const struct field fields[] = {
+		{"path", FIELD_TAKE, 0, take_file_path, FIELD_REQUIRED},
+		{"structure", FIELD_TAKE, 0, take_structure, 0},
+		{"template", FIELD_TEXT, IN_OAUTH(template_text), NULL, 0},
+	};
+	struct kit_oauth *o = item;
+	int r = decode_map(
+		d, v, "credentials.oauth.credentialFile", fields, ARRAY_LEN(fields), item);
+
+	return r == 0 && !o->structure && !o->template_text
+		       ? FAULT(d, v, "credentialFile needs a structure")
+		       : r;
+}
+
+static int take_response_fields(struct decode *d, const struct ynode *v, void *item)
+{
+	static const char *const known[] = {"accessToken", "refreshToken", "expiresIn", "scope"};
+	struct kit_oauth *o = item;
+	const struct ynode *key, *value;
+
+	if (v->kind != YNODE_MAP)
+		return FAULT(d, v, "responseFields must be a mapping");
+	o->fields = kit_mem_array(&d->s->mem, v->count / 2, sizeof(*o->fields));
+	if (!o->fields)
+		return decode_nomem(d);
+	for (key = ynode_first(d->t, v); key; key = ynode_next(d->t, value)) {
+		size_t i = 0;
+		int r;
+
+		value = ynode_next(d->t, key);
+		while (i < ARRAY_LEN(known) && strcmp(known[i], key->text) != 0)
+			i++;
+		if (i == ARRAY_LEN(known))
+			return FAULT(d, key, "unknown field '%.64s' in responseFields", key->text);
+		o->fields[o->n_fields].key = known[i];
+		r = printable(d, value, known[i], &o->fields[o->n_fields].value);
+		if (r < 0)
+			return r;
+		o->n_fields++;
+	}
+	return 0;
+}
+
+static int take_oauth_service(struct decode *d, const struct ynode *v, void *item)
+{
+	const char *service;
+
+	(void)item;
+	return decode_service(d, v, "oauth.service", &service);
+}
+
+int decode_oauth(struct decode *d, const struct ynode *v, struct kit_oauth *ret)
+{
+	static const struct field fields[] = {
+		{"tokenEndpoint", FIELD_TAKE, 0, take_endpoint, FIELD_REQUIRED},
+		{"resourceHosts", FIELD_TAKE, 0, take_resource_hosts, 0},
+		{"sentinels", FIELD_TAKE, 0, take_sentinels, 0},
+		{"credentialFile", FIELD_TAKE, 0, take_file, 0},
+		{"responseFields", FIELD_TAKE, 0, take_response_fields, 0},
+		{"skipIfEnv", FIELD_WORDS, IN_OAUTH(skip_if_env), NULL, 0},
+		{"passthrough", FIELD_BOOL, IN_OAUTH(passthrough), NULL, 0},
+		/* schema 1 */
+		{"passthroughResponse", FIELD_BOOL, IN_OAUTH(passthrough), NULL, 0},
+		{"service", FIELD_TAKE, 0, take_oauth_service, FIELD_REQUIRED},
+	};
+	size_t n = d->s->schema == 1 ? ARRAY_LEN(fields) : ARRAY_LEN(fields) - 2;
+	int r;
+
+	if (d->s->kind == KIT_MIXIN)
+		return FAULT(d, v, "a mixin has no oauth: logging in is the agent's");
+	r = decode_map(d, v, "credentials.oauth", fields, n, ret);
+	if (r < 0)
+		return r;
+	ret->at = decode_at(v);
+	if (!ret->passthrough && (!ret->access || !ret->refresh))
+		return FAULT(d, v, "oauth needs sentinels: accessToken and refreshToken");
+	return ret->passthrough
+		       ? decode_warn(d, ret->at, "passthrough: the real token enters the sandbox")
+		       : 0;
+}
+
+static int take_oauth(struct decode *d, const struct ynode *v, void *item)
+{
+	struct kit_credential *c = item;
+
+	c->owner = true;
+	return decode_oauth(d, v, &c->oauth);
+}
+
+/* ---- the list ---- */
+
+static int take_service(struct decode *d, const struct ynode *v, void *item)
+{
+	return decode_service(d, v, "service", &((struct kit_credential *)item)->service);
+}
+
+static int cred_done(struct decode *d, const struct ynode *v, void *item)
+{
+	const struct kit_credential *c = item;
+
+	return c->n_injects || c->owner ? 0 : FAULT(d, v, "a credential needs apiKey or oauth");
+}
+
+int decode_credentials(struct decode *d, const struct ynode *v, void *item)
+{
+	static const struct field fields[] = {
+		{"service", FIELD_TAKE, 0, take_service, FIELD_REQUIRED},
+		{"description", FIELD_TEXT, IN_CRED(description), NULL, 0},
+		{"required", FIELD_BOOL, IN_CRED(required), NULL, 0},
+		{"provider", FIELD_SKIP, 0, NULL, FIELD_QUIET},
+		{"apiKey", FIELD_TAKE, 0, take_api_key, 0},
+		{"oauth", FIELD_TAKE, 0, take_oauth, 0},
+	};
+	static const struct list_form form = {"credentials", fields, ARRAY_LEN(fields),
+		sizeof(struct kit_credential), NULL, cred_done};
+	struct kit_parts *p = &d->s->parts;
+	int r;
+
+	(void)item;
+	r = decode_list(d, v, &form, &p->creds, &p->n_creds);
+	for (size_t i = 0; r == 0 && i < p->n_creds; i++)
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(p->creds[i].service, p->creds[j].service) == 0)
+				return kit_fault(d->e, d->s, p->creds[i].at,
+					"the service '%s' is in this list twice",
+					p->creds[i].service);
+	return r;
+}
