@@ -148,26 +148,46 @@ static int add(struct maker *m, const struct service *v, const char *name, const
 	return 0;
 }
 
+/* token_sentinel() - of the token @name + @end; without the service's prefix where it is (part of) a token of
+ * a form that no service chooses
+ */
+static char *token_sentinel(
+	struct maker *m, const struct service *v, const char *name, const char *end)
+{
+	static const struct service plain = {.random = 60};
+	char whole[112];
+
+	(void)snprintf(whole, sizeof(whole), "%s%s", name, end);
+	return sentinel(m, strcmp(end, ".refresh") == 0 ? v : &plain, whole);
+}
+
 static int add_oauth(struct maker *m, const struct service *v)
 {
 	struct egress_oauth *o = &m->c->oauth[m->c->n_oauth];
-	char name[96], refresh[112];
+	const struct service_oauth *from = v->oauth;
+	char name[96];
 	int r;
 
 	(void)snprintf(name, sizeof(name), "%s.oauth", v->name);
-	(void)snprintf(refresh, sizeof(refresh), "%s.refresh", name);
 	r = add(m, v, name, "authorization");
 	if (r < 0)
 		return r;
+	m->c->list[m->c->n - 1].claims = from->claims;
 	*o = (struct egress_oauth){.credential = m->c->list[m->c->n - 1].name,
-		.host = v->oauth->host,
-		.path = v->oauth->path,
-		.access_field = v->oauth->access_field,
-		.refresh_field = v->oauth->refresh_field,
+		.host = from->host,
+		.path = from->path,
+		.access_field = from->access_field,
+		.refresh_field = from->refresh_field,
 		.access_sentinel = m->c->list[m->c->n - 1].sentinel,
-		.refresh_sentinel = sentinel(m, v, refresh)};
+		.refresh_sentinel = token_sentinel(m, v, name, ".refresh"),
+		.id_field = from->id_field ? from->id_field : "id_token",
+		.id_sentinel = token_sentinel(m, v, name, ".id"),
+		.device_path = from->device_path,
+		.device_field = from->device_field ? from->device_field : "device_code",
+		.device_sentinel = token_sentinel(m, v, name, ".device"),
+		.claims = from->claims};
 	m->c->n_oauth++;
-	return o->refresh_sentinel ? 0 : -ENOMEM;
+	return o->refresh_sentinel && o->id_sentinel && o->device_sentinel ? 0 : -ENOMEM;
 }
 
 static int add_env(struct maker *m, const struct service *v)
@@ -361,7 +381,7 @@ void credentials_table_changed(struct daemon *d)
 /* is_token() - the only names that a vault may send: those of the tokens of a service that has a login */
 static bool is_token(struct daemon *d, const char *name)
 {
-	static const char *const ends[] = {".oauth", ".oauth.refresh"};
+	static const char *const ends[] = {".oauth", ".oauth.refresh", ".oauth.id"};
 	struct service_set services;
 	struct err e = {0};
 	bool found = false;

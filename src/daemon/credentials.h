@@ -25,7 +25,7 @@ struct credentials {
 	/* variables for the guest: NAME=stand-in, of services that have a secret */
 	char **env;
 	size_t n_env;
-	char *owned[2 * SERVICES_MAX * 3]; /* texts made here */
+	char *owned[2 * SERVICES_MAX * 4]; /* texts made here */
 	size_t n_owned;
 };
 

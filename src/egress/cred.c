@@ -108,6 +108,8 @@ bool cred_use(struct cred *c, const struct cred_ask *a, const char *name)
 			"the secret '%s' is not set: sbx secret set %s", name, name);
 	if (c->n_scrub < SCRUB_SETS_MAX)
 		c->scrub[c->n_scrub++] = scrub_ref(s->scrub);
+	if (s->signature && c->n_scrub < SCRUB_SETS_MAX)
+		c->scrub[c->n_scrub++] = scrub_ref(s->signature);
 	if (!c->used[0])
 		(void)snprintf(c->used, sizeof(c->used), "%s", name);
 	return true;
@@ -148,10 +150,16 @@ static void find_oauth(struct cred_match *l)
 
 	if (l->a->q->scheme != EGRESS_HTTPS || l->a->q->port != 443)
 		return;
-	for (uint32_t i = 0; i < v->c.n_oauth; i++)
-		if (strcmp(v->c.oauth[i].host, l->a->host->name) == 0 &&
-			policy_path_matches(v->c.oauth[i].path, l->a->q->path, false))
-			l->c->oauth = &v->c.oauth[i];
+	for (uint32_t i = 0; i < v->c.n_oauth; i++) {
+		const struct egress_oauth *o = &v->c.oauth[i];
+
+		/* Widely, as a denial matches: tokens of an endpoint that is spelled otherwise would pass. */
+		if (strcmp(o->host, l->a->host->name) == 0 &&
+			(policy_path_matches(o->path, l->a->q->path, true) ||
+				(o->device_path[0] &&
+					policy_path_matches(o->device_path, l->a->q->path, true))))
+			l->c->oauth = o;
+	}
 }
 
 static bool manage(struct cred_match *l)

@@ -24,48 +24,123 @@ bool cred_look(struct cred *c, const struct cred_ask *a, const struct buf *body)
 	return true;
 }
 
-/* swap_one() - every @sentinel in a small body becomes the secret of that name */
-static bool swap_one(struct cred *c, const struct cred_ask *a, struct buf *body,
-	const char *sentinel, const char *name)
+/* escape_json() - @dst has 2 * @len bytes; values have no control characters (secrets_put()) */
+static size_t escape_json(const char *p, size_t len, char *dst)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (p[i] == '"' || p[i] == '\\')
+			dst[n++] = '\\';
+		dst[n++] = p[i];
+	}
+	return n;
+}
+
+/* encode() - the value as the body's type writes it; NULL: refused */
+static char *encode(
+	struct cred *c, const struct cred_ask *a, const struct secret *v, size_t *ret_len)
 {
 	const char *type = egress_field(&a->q->fields, "content-type");
-	bool form = type && strcasestr(type, "x-www-form-urlencoded");
-	const struct secret *v = secrets_get(a->secrets, name);
-	char *at, *value, *tail;
-	size_t len, rest;
+	char *out = cred_own(c, 3 * v->len + 1);
 
-	while (sentinel[0] && body->len &&
-		(at = memmem(body->data, body->len, sentinel, strlen(sentinel)))) {
-		size_t head = (size_t)(at - body->data);
-
-		if (!v)
-			return cred_refuse(
-				c, 403, "credential_missing", "the secret '%s' is not set", name);
-		rest = body->len - head - strlen(sentinel);
-		value = cred_own(c, 3 * v->len + 1);
-		tail = cred_own(c, rest + 1);
-		if (!value || !tail)
-			return cred_refuse(c, 403, "sentinel", "too many stand-ins");
-		len = form ? text_percent(v->value, v->len, true, value) : v->len;
-		if (!form)
-			memcpy(value, v->value, v->len);
-		memcpy(tail, at + strlen(sentinel), rest);
-		body->len = head;
-		if (buf_add(body, value, len) < 0 || buf_add(body, tail, rest) < 0)
-			return cred_refuse(c, 413, "too_large", "the body is too large");
+	if (!out) {
+		(void)cred_refuse(c, 503, "limit", "no memory");
+		return NULL;
 	}
-	return true;
+	if (type && strcasestr(type, "x-www-form-urlencoded")) {
+		*ret_len = text_percent(v->value, v->len, true, out);
+	} else if (type && strcasestr(type, "json")) {
+		*ret_len = escape_json(v->value, v->len, out);
+	} else {
+		memcpy(out, v->value, v->len);
+		*ret_len = v->len;
+	}
+	return out;
+}
+
+/* replace() - every @from in the body becomes @to */
+static bool replace(
+	struct cred *c, struct buf *body, const char *from, const char *to, size_t to_len)
+{
+	size_t want = strlen(from), hits = 0, n = 0, len;
+	const char *at = body->data, *end = at + body->len;
+	const char *hit;
+	char *out;
+
+	for (hit = at; (hit = memmem(hit, (size_t)(end - hit), from, want)); hit += want)
+		hits++;
+	len = body->len - hits * want + hits * to_len;
+	if (len > body->max)
+		return cred_refuse(c, 413, "too_large", "the body is too large");
+	out = cred_own(c, len + 1);
+	if (!out)
+		return cred_refuse(c, 503, "limit", "no memory");
+	for (; (hit = memmem(at, (size_t)(end - at), from, want)); at = hit + want) {
+		memcpy(out + n, at, (size_t)(hit - at));
+		n += (size_t)(hit - at);
+		memcpy(out + n, to, to_len);
+		n += to_len;
+	}
+	memcpy(out + n, at, (size_t)(end - at));
+	explicit_bzero(body->data, body->len);
+	buf_clear(body);
+	return buf_add(body, out, len) == 0 || cred_refuse(c, 503, "limit", "no memory");
+}
+
+/* swap() - every @stand_in in the body becomes the secret of that name */
+static bool swap(struct cred *c, const struct cred_ask *a, struct buf *body, const char *stand_in,
+	const char *name)
+{
+	const struct secret *v = secrets_get(a->secrets, name);
+	size_t len = 0;
+	char *value;
+
+	if (!stand_in[0] || body->len == 0 ||
+		!memmem(body->data, body->len, stand_in, strlen(stand_in)))
+		return true;
+	if (!v)
+		return cred_refuse(
+			c, 403, "credential_missing", "the secret '%s' is not set", name);
+	value = encode(c, a, v, &len);
+	return value && replace(c, body, stand_in, value, len);
+}
+
+/* swap_jwt() - the guest's has the sentinel as its signature: with the claims that it was given, and with no
+ * others, it stands for the real one
+ */
+static bool swap_jwt(struct cred *c, const struct cred_ask *a, struct buf *body,
+	const char *sentinel, const char *name)
+{
+	const struct secret *v = secrets_get(a->secrets, name);
+	size_t signature = v ? text_jwt(v->value, v->len) : 0;
+	char *stand_in;
+
+	if (!signature)
+		return swap(c, a, body, sentinel, name);
+	if (!sentinel[0])
+		return true;
+	stand_in = cred_own(c, signature + strlen(sentinel) + 1);
+	if (!stand_in)
+		return cred_refuse(c, 503, "limit", "no memory");
+	memcpy(stand_in, v->value, signature);
+	memcpy(stand_in + signature, sentinel, strlen(sentinel) + 1);
+	return swap(c, a, body, stand_in, name);
 }
 
 bool cred_swap(struct cred *c, const struct cred_ask *a, struct buf *body)
 {
 	const struct egress_oauth *o = c->oauth;
-	char refresh[160];
+	char refresh[160], id[160], device[160];
 
 	(void)snprintf(refresh, sizeof(refresh), "%s.refresh", o->credential);
+	(void)snprintf(id, sizeof(id), "%s.id", o->credential);
+	(void)snprintf(device, sizeof(device), "%s.device", o->credential);
 	/* Revocation endpoints take the access token as well. */
-	if (!swap_one(c, a, body, o->access_sentinel, o->credential) ||
-		!swap_one(c, a, body, o->refresh_sentinel, refresh))
+	if (!(o->claims ? swap_jwt : swap)(c, a, body, o->access_sentinel, o->credential) ||
+		!swap(c, a, body, o->refresh_sentinel, refresh) ||
+		!swap_jwt(c, a, body, o->id_sentinel, id) ||
+		!swap(c, a, body, o->device_sentinel, device))
 		return false;
 	(void)snprintf(c->used, sizeof(c->used), "%s", o->credential);
 	return cred_look(c, a, body);

@@ -47,10 +47,12 @@ const char *cred_match_sentinel(const struct vault_config *v, size_t *at)
 	if (i < v->c.n_credentials)
 		return v->c.credentials[i].sentinel;
 	i -= v->c.n_credentials;
-	if (i < 2 * (size_t)v->c.n_oauth) {
-		const struct egress_oauth *o = &v->c.oauth[i / 2];
+	if (i < 4 * (size_t)v->c.n_oauth) {
+		const struct egress_oauth *o = &v->c.oauth[i / 4];
+		const char *const all[] = {o->access_sentinel, o->refresh_sentinel, o->id_sentinel,
+			o->device_sentinel};
 
-		return i % 2 ? o->refresh_sentinel : o->access_sentinel;
+		return all[i % 4];
 	}
 	return NULL;
 }
@@ -174,6 +176,14 @@ static const char *strip_scheme(const char *p)
 	return n > 0 && n < 16 && p[n] == ' ' ? p + n + 1 : p;
 }
 
+/* is_stand_in() - the sentinel, or a JWT that it signs: its claims were for the guest, the real ones go out */
+static bool is_stand_in(const struct egress_credential *c, const char *value)
+{
+	size_t signature = c->claims ? text_jwt(value, strlen(value)) : 0;
+
+	return strcmp(value + signature, c->sentinel) == 0;
+}
+
 static bool basic_hit(const char *value, const char *sentinel)
 {
 	char plain[BASIC_MAX + 1], *colon;
@@ -223,7 +233,7 @@ static int try_slot(struct cred_match *l, const struct slot *s)
 		return basic_hit(value, sentinel) ? 1 : -1;
 	if (s->slot->kind == EGRESS_SLOT_SIGV4)
 		return strncmp(value, "AWS4-HMAC-SHA256 ", 17) == 0 ? 1 : -1;
-	return strcmp(strip_scheme(value), sentinel) == 0 ? 1 : -1;
+	return is_stand_in(s->credential, strip_scheme(value)) ? 1 : -1;
 }
 
 static bool same_location(const struct slot *a, const struct slot *b)

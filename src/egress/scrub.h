@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define SCRUB_FORMS_MAX 24
-#define SCRUB_SETS_MAX	2
+#define SCRUB_SETS_MAX	4
 #define SCRUB_SHORTEST	6 /* shorter forms would be found by chance */
 
 struct scrub; /* the forms of one secret; counted references */

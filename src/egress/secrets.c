@@ -1,6 +1,7 @@
 #include "egress/secrets.h"
 #include "egress/arena.h"
 #include "egress/scrub.h"
+#include "egress/text.h"
 #include "proto/egress.h"
 #include <errno.h>
 #include <stdbool.h>
@@ -26,6 +27,14 @@ struct secrets *secrets_new(void)
 	return calloc(1, sizeof(struct secrets));
 }
 
+static void entry_free(struct entry *e)
+{
+	scrub_unref(e->secret.scrub);
+	scrub_unref(e->secret.signature);
+	arena_free(e->value);
+	free(e);
+}
+
 static struct entry **find(struct secrets *s, const char *name)
 {
 	struct entry **at = &s->first;
@@ -42,9 +51,7 @@ void secrets_drop(struct secrets *s, const char *name)
 	if (!e)
 		return;
 	*at = e->next;
-	scrub_unref(e->secret.scrub);
-	arena_free(e->value);
-	free(e);
+	entry_free(e);
 	s->n--;
 }
 
@@ -67,6 +74,7 @@ static bool fit(const char *p, size_t len)
 
 int secrets_put(struct secrets *s, const char *name, const void *value, size_t len)
 {
+	size_t signature = text_jwt(value, len);
 	struct entry *e;
 
 	if (!name[0] || strlen(name) >= NAME_BYTES || !fit(value, len))
@@ -77,11 +85,11 @@ int secrets_put(struct secrets *s, const char *name, const void *value, size_t l
 	if (!e)
 		return -ENOMEM;
 	e->value = arena_new(len + 1);
-	e->secret = (struct secret){e->value, len, scrub_new(value, len)};
-	if (!e->value || !e->secret.scrub) {
-		scrub_unref(e->secret.scrub);
-		arena_free(e->value);
-		free(e);
+	e->secret = (struct secret){e->value, len, scrub_new(value, len), NULL};
+	if (signature)
+		e->secret.signature = scrub_new((const char *)value + signature, len - signature);
+	if (!e->value || !e->secret.scrub || (signature && !e->secret.signature)) {
+		entry_free(e);
 		return -ENOMEM;
 	}
 	memcpy(e->value, value, len);

@@ -17,6 +17,8 @@ struct secret {
 	const char *value; /* terminated */
 	size_t len;
 	struct scrub *scrub; /* its forms; scrub_ref() to keep them */
+	struct scrub
+		*signature; /* of a JWT, its header and claims are no secret to some; else NULL */
 };
 
 struct secrets;

@@ -121,3 +121,25 @@ void text_hex(const void *p, size_t len, bool upper, char *dst)
 	}
 	*dst = '\0';
 }
+
+size_t text_jwt(const char *p, size_t len)
+{
+	size_t part = 0, dots = 0, signature = 0;
+
+	if (len < 4 || memcmp(p, "eyJ", 3) != 0) /* {" */
+		return 0;
+	for (size_t i = 0; i < len; i++) {
+		bool digit = (p[i] >= 'A' && p[i] <= 'Z') || (p[i] >= 'a' && p[i] <= 'z') ||
+			     (p[i] >= '0' && p[i] <= '9') || p[i] == '-' || p[i] == '_';
+
+		if (digit) {
+			part++;
+			continue;
+		}
+		if (p[i] != '.' || part == 0 || ++dots > 2)
+			return 0;
+		part = 0;
+		signature = i + 1;
+	}
+	return dots == 2 && part >= TEXT_SIGNATURE_MIN ? signature : 0;
+}

@@ -19,4 +19,9 @@ size_t text_unpercent(const char *p, size_t len, char *dst);
 size_t text_percent(const void *p, size_t len, bool upper, char *dst);
 /* text_hex() - 2 * @len characters and a NUL */
 void text_hex(const void *p, size_t len, bool upper, char *dst);
+/* text_jwt() - where the signature of a JWT (RFC 7519, in its compact form, signed) begins; 0: it is none. Its
+ * header is an object, its signature at least TEXT_SIGNATURE_MIN characters: other tokens have dots as well.
+ */
+#define TEXT_SIGNATURE_MIN 40
+size_t text_jwt(const char *p, size_t len);
 #endif

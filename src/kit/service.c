@@ -65,6 +65,15 @@ static int take_text(struct parse *p, const struct ynode *v, const char *what, c
 	return *dst ? 0 : err_sys(p->e, -ENOMEM, "read a service");
 }
 
+/* take_true() - what is only said when it holds */
+static int take_true(struct parse *p, const struct ynode *v, const char *what, bool *ret)
+{
+	if (v->kind != YNODE_SCALAR || strcmp(v->text, "true") != 0)
+		return FAULT(p, v, "%s can only be true", what);
+	*ret = true;
+	return 0;
+}
+
 static int take_list(struct parse *p, const struct ynode *v, const char *what, struct kit_strv *ret)
 {
 	int r = 0;
@@ -209,10 +218,9 @@ static int take_placeholder(struct parse *p, const struct ynode *v)
 static int take_sigv4(struct parse *p, const struct ynode *v)
 {
 	int r = set_kind(p, v, EGRESS_SLOT_SIGV4);
+	bool yes;
 
-	return r == 0 && (v->kind != YNODE_SCALAR || strcmp(v->text, "true") != 0)
-		       ? FAULT(p, v, "sigv4 can only be true")
-		       : r;
+	return r == 0 ? take_true(p, v, "sigv4", &yes) : r;
 }
 
 static int take_slot(struct parse *p, const struct ynode *v)
@@ -330,11 +338,44 @@ static int take_oauth_refresh(struct parse *p, const struct ynode *v)
 	return take_text(p, v, "refresh", &p->s->oauth->refresh_field);
 }
 
+static int take_oauth_id(struct parse *p, const struct ynode *v)
+{
+	return take_text(p, v, "id", &p->s->oauth->id_field);
+}
+
+static int take_device_path(struct parse *p, const struct ynode *v)
+{
+	int r = take_text(p, v, "path", &p->s->oauth->device_path);
+
+	return r == 0 && p->s->oauth->device_path[0] != '/'
+		       ? FAULT(p, v, "path must begin with '/'")
+		       : r;
+}
+
+static int take_device_field(struct parse *p, const struct ynode *v)
+{
+	return take_text(p, v, "field", &p->s->oauth->device_field);
+}
+
+static int take_oauth_device(struct parse *p, const struct ynode *v)
+{
+	static const struct field fields[] = {
+		{"path", take_device_path, true}, {"field", take_device_field}};
+
+	return take_map(p, v, "device", fields, ARRAY_LEN(fields));
+}
+
+static int take_oauth_claims(struct parse *p, const struct ynode *v)
+{
+	return take_true(p, v, "claims", &p->s->oauth->claims);
+}
+
 static int take_oauth(struct parse *p, const struct ynode *v)
 {
 	static const struct field fields[] = {{"host", take_oauth_host, true},
 		{"path", take_oauth_path, true}, {"access", take_oauth_access, true},
-		{"refresh", take_oauth_refresh, true}};
+		{"refresh", take_oauth_refresh, true}, {"id", take_oauth_id},
+		{"device", take_oauth_device}, {"claims", take_oauth_claims}};
 
 	p->s->oauth = calloc(1, sizeof(*p->s->oauth));
 	if (!p->s->oauth)
@@ -390,6 +431,9 @@ void service_free(struct service *s)
 		free(s->oauth->path);
 		free(s->oauth->access_field);
 		free(s->oauth->refresh_field);
+		free(s->oauth->id_field);
+		free(s->oauth->device_path);
+		free(s->oauth->device_field);
 		free(s->oauth);
 	}
 	kit_strv_fini(&s->env);

@@ -27,6 +27,10 @@ struct service_slot {
 struct service_oauth {
 	char *host, *path; /* of the token endpoint */
 	char *access_field, *refresh_field;
+	char *id_field; /* NULL: "id_token" */
+	char *device_path; /* where device codes are asked for, at the same host; NULL: nowhere */
+	char *device_field; /* NULL: "device_code" */
+	bool claims; /* the access token is a JWT whose header and claims stay legible */
 };
 
 struct service {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define MAGIC	   0x43584253u /* "SBXC" */
-#define VERSION	   1
+#define VERSION	   2
 #define FIRST_ROOM 16384
 #define SLOTS_MAX  64
 
@@ -39,6 +39,8 @@ static void put_lists(struct wire_w *w, const struct egress_config *c)
 	for (uint32_t i = 0; i < c->n_credentials; i++) {
 		egress_put_text(w, c->credentials[i].name);
 		egress_put_text(w, c->credentials[i].sentinel);
+		wire_put_u8(w, c->credentials[i].pass_body);
+		wire_put_u8(w, c->credentials[i].claims);
 		put_slots(w, &c->credentials[i]);
 	}
 	wire_put_u32(w, c->n_oauth);
@@ -52,6 +54,12 @@ static void put_lists(struct wire_w *w, const struct egress_config *c)
 		egress_put_text(w, o->refresh_field);
 		egress_put_text(w, o->access_sentinel);
 		egress_put_text(w, o->refresh_sentinel);
+		egress_put_text(w, o->id_field);
+		egress_put_text(w, o->id_sentinel);
+		egress_put_text(w, o->device_path);
+		egress_put_text(w, o->device_field);
+		egress_put_text(w, o->device_sentinel);
+		wire_put_u8(w, o->claims);
 	}
 	wire_put_u32(w, c->n_proxies);
 	for (uint32_t i = 0; i < c->n_proxies; i++) {
@@ -129,6 +137,14 @@ static void *get_list(struct wire_r *r, uint32_t max, size_t least, size_t item,
 	return list;
 }
 
+static bool get_bool(struct wire_r *r)
+{
+	uint8_t v = wire_get_u8(r);
+
+	r->bad |= v > 1;
+	return v == 1;
+}
+
 static void get_slots(struct wire_r *r, struct egress_credential *c)
 {
 	uint16_t n = wire_get_u16(r);
@@ -175,13 +191,15 @@ static void get_resolver(struct wire_r *r, struct egress_config *c)
 static void get_credentials(struct wire_r *r, struct egress_config *c)
 {
 	c->credentials =
-		get_list(r, EGRESS_LIST_MAX, 8, sizeof(*c->credentials), &c->n_credentials);
+		get_list(r, EGRESS_LIST_MAX, 10, sizeof(*c->credentials), &c->n_credentials);
 	for (uint32_t i = 0; i < c->n_credentials; i++) {
 		c->credentials[i].name = egress_get_text(r, NULL);
 		c->credentials[i].sentinel = egress_get_text(r, NULL);
+		c->credentials[i].pass_body = get_bool(r);
+		c->credentials[i].claims = get_bool(r);
 		get_slots(r, &c->credentials[i]);
 	}
-	c->oauth = get_list(r, EGRESS_LIST_MAX, 21, sizeof(*c->oauth), &c->n_oauth);
+	c->oauth = get_list(r, EGRESS_LIST_MAX, 37, sizeof(*c->oauth), &c->n_oauth);
 	for (uint32_t i = 0; i < c->n_oauth; i++) {
 		struct egress_oauth *o = &c->oauth[i];
 
@@ -192,6 +210,12 @@ static void get_credentials(struct wire_r *r, struct egress_config *c)
 		o->refresh_field = egress_get_text(r, NULL);
 		o->access_sentinel = egress_get_text(r, NULL);
 		o->refresh_sentinel = egress_get_text(r, NULL);
+		o->id_field = egress_get_text(r, NULL);
+		o->id_sentinel = egress_get_text(r, NULL);
+		o->device_path = egress_get_text(r, NULL);
+		o->device_field = egress_get_text(r, NULL);
+		o->device_sentinel = egress_get_text(r, NULL);
+		o->claims = get_bool(r);
 	}
 }
 

@@ -35,14 +35,22 @@ struct egress_credential {
 	const char *sentinel; /* what the guest holds */
 	uint16_t n_slots;
 	struct egress_slot *slots;
+	bool pass_body; /* the stand-in may stand in bodies to the slots' hosts; it is not replaced there */
+	bool claims; /* a JWT: the guest's has the same header and claims, the sentinel is its signature */
 };
 
-/* A token endpoint whose answers are kept from the guest. */
+/* A token endpoint whose answers are kept from the guest. Fields are keys of the JSON answer, "" for none.
+ * The access token is the secret @credential; ".refresh", ".id" and ".device" behind that name the others.
+ */
 struct egress_oauth {
-	const char *credential; /* the access token's; NAME + ".refresh" is the refresh token's */
+	const char *credential;
 	const char *host, *path;
-	const char *access_field, *refresh_field; /* keys of the JSON answer */
+	const char *access_field, *refresh_field;
 	const char *access_sentinel, *refresh_sentinel;
+	const char *id_field, *id_sentinel; /* the sentinel stands for the signature alone */
+	const char *device_path; /* where device codes are asked for (RFC 8628); "" for nowhere */
+	const char *device_field, *device_sentinel;
+	bool claims; /* of the access token: as in egress_credential */
 };
 
 struct egress_host { /* a line of the host's hosts file */

@@ -151,13 +151,17 @@ class Credential:
     name: str
     sentinel: str
     slots: list
+    pass_body: bool = False
+    claims: bool = False
 
 
 @dataclasses.dataclass
 class Config:
     rules: list = dataclasses.field(default_factory=list)
     credentials: list = dataclasses.field(default_factory=list)
-    oauth: list = dataclasses.field(default_factory=list)  # (credential, host, path, access, refresh, 2 sentinels)
+    # (credential, host, path, access, refresh, 2 sentinels[, id, its sentinel, device path, device, its sentinel])
+    oauth: list = dataclasses.field(default_factory=list)
+    oauth_claims: bool = False
     proxies: list = dataclasses.field(default_factory=list)
     servers: list = dataclasses.field(default_factory=list)
     hosts: list = dataclasses.field(default_factory=list)
@@ -169,7 +173,7 @@ class Config:
 
     def pack(self, generation, vault):
         """The parts of one of the two programs; the other's are empty."""
-        out = struct.pack("<4sHQ", b"SBXC", 1, generation) + text(self.id) + text(self.id) + text("shell")
+        out = struct.pack("<4sHQ", b"SBXC", 2, generation) + text(self.id) + text(self.id) + text("shell")
         out += blob(policy(self.rules)) + struct.pack("<I", self.ask_ms) + text("sbx policy allow")
         out += blob(self.extra_ca.encode() + b"\0" if vault and self.extra_ca else b"")
         out += text(self.authz if vault else "") + struct.pack("<I", self.authz_ms)
@@ -180,10 +184,12 @@ class Config:
         out += struct.pack("<I", len(self.hosts)) + b"".join(text(n) + address(a) for n, a in self.hosts)
         out += struct.pack("<I", len(self.credentials))
         for c in self.credentials:
-            out += text(c.name) + text(c.sentinel) + struct.pack("<H", len(c.slots))
+            out += text(c.name) + text(c.sentinel) + struct.pack("<BBH", c.pass_body, c.claims, len(c.slots))
             for s in c.slots:
                 out += bytes([s.kind]) + b"".join(
                     map(text, (s.host, s.path, s.header, s.format, s.username)))
-        out += struct.pack("<I", len(self.oauth)) + b"".join(text(t) for o in self.oauth for t in o)
+        out += struct.pack("<I", len(self.oauth))
+        for o in self.oauth:
+            out += b"".join(map(text, o)) + text("") * (12 - len(o)) + bytes([self.oauth_claims])
         out += struct.pack("<I", len(self.proxies)) + b"".join(text(t) for p in self.proxies for t in p)
         return out + struct.pack("<I", 0)

@@ -293,8 +293,11 @@ def events(p):
     p.chunk(b"")
 
 
-def token(p, body):
-    p.send(200, json.dumps(SPEC["oauth"]).encode(), [("content-type", "application/json")])
+def token(p, device):
+    """A token endpoint, or where a login by device code begins."""
+    keys = {"device_code", "user_code"}
+    answer = {k: v for k, v in SPEC["oauth"].items() if (k in keys) == device}
+    p.send(200, json.dumps(answer).encode(), [("content-type", "application/json")])
 
 
 def respond(p):
@@ -322,8 +325,8 @@ def respond(p):
         sized(p)
     elif path == "/sse":
         events(p)
-    elif path == "/token":
-        token(p, kept)
+    elif path in ("/token", "/device"):
+        token(p, path == "/device")
     elif path.startswith("/status/"):
         p.send(int(path.split("/")[2]), b"as asked")
     elif path == "/redirect":

@@ -4,6 +4,7 @@ One veth pair joins them, whose counters tell what left. Addresses look public b
 refuses all others; nothing of it is reachable from anywhere. Where namespaces cannot be made the
 tests are skipped, never passed.
 """
+import base64
 import json
 import os
 import pathlib
@@ -52,6 +53,12 @@ def ip(*args):
     subprocess.run(["ip", *args], check=True)
 
 
+def id_token():
+    """A signed JWT, as issuers of logins give: header, claims and a signature that nobody can guess."""
+    parts = [json.dumps(p).encode() for p in ({"alg": "RS256"}, {"sub": "someone", "account": "acc-1"})]
+    return ".".join(base64.urlsafe_b64encode(p).decode().rstrip("=") for p in (*parts, os.urandom(128)))
+
+
 class World:
     def __init__(self):
         tag = f"{os.getpid():x}"
@@ -61,7 +68,8 @@ class World:
         self.running = []
         self.git_token = "ghp_" + os.urandom(15).hex()
         self.oauth = {"access_token": "at-" + os.urandom(16).hex(), "refresh_token": "rt-" + os.urandom(16).hex(),
-                      "token_type": "Bearer", "expires_in": 3600}
+                      "token_type": "Bearer", "expires_in": 3600, "id_token": id_token(),
+                      "device_code": "dc-" + os.urandom(16).hex(), "user_code": "WDJB-MJHT"}
         try:
             self.link()
             self.certificates()

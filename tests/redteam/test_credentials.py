@@ -6,6 +6,7 @@ the one server. The guest holds a stand-in, which is worth nothing anywhere else
 import base64
 import gzip
 import itertools
+import json
 import os
 import pathlib
 import socket
@@ -328,6 +329,45 @@ def test_cr20_tokens_of_an_oauth_answer_stay_outside(world, make_pair):
     bodies = [e["body"] for e in world.since(mark) if e.get("line", "").startswith("POST /token")]
     assert bodies == [f"grant_type=refresh_token&refresh_token={world.oauth['refresh_token']}"]
     clean(answer.raw, [world.oauth["access_token"], world.oauth["refresh_token"]])
+
+
+def test_cr20_id_tokens_keep_their_claims_and_device_codes_stay_outside(world, make_pair):
+    """A login by device code: the person's code is legible, what polls with it and what comes of it are not the guest's."""
+    access, refresh, sign, device = sentinel(), sentinel(), sentinel(), sentinel()
+    pair = make_pair(["oauth.test:443", "api.test:443", "echo.test:443"], [m.Credential("acc", access, [m.Slot("api.test:443")])],
+                     oauth=[("acc", "oauth.test", "/token", "access_token", "refresh_token", access, refresh,
+                             "id_token", sign, "/device", "device_code", device)])
+    g, real = Guest(pair), world.oauth
+    secrets = [real["access_token"], real["refresh_token"], real["device_code"], real["id_token"].rpartition(".")[2]]
+    post = lambda host, path, body: g.request(host, path, method="POST", body=body.encode(),  # noqa: E731
+                                              fields=[("Content-Type", "application/x-www-form-urlencoded")])
+    mark = world.mark()
+    answer = post("oauth.test", "/device", "client_id=x")
+    clean(answer.raw, secrets)
+    got = json.loads(answer.body)
+    assert got["device_code"] == device and got["user_code"] == real["user_code"]
+    answer = post("oauth.test", "/token", f"device_code={device}&grant_type=urn:ietf:params:oauth:grant-type:device_code")
+    clean(answer.raw, secrets)
+    got, whole = json.loads(answer.body), real["id_token"]
+    assert got["id_token"] == whole.rpartition(".")[0] + "." + sign
+    claims = json.loads(base64.urlsafe_b64decode(got["id_token"].split(".")[1] + "=="))
+    assert claims["sub"] == "someone"
+    bodies = [e["body"] for e in world.since(mark) if e.get("line", "").startswith("POST /token")]
+    assert bodies == [f"device_code={real['device_code']}&grant_type=urn:ietf:params:oauth:grant-type:device_code"]
+    wait_for(lambda: len(pair.caught) >= 3)
+    assert pair.caught == {"acc": real["access_token"].encode(), "acc.refresh": real["refresh_token"].encode(), "acc.id": whole.encode()}
+    mark = world.mark()
+    assert post("oauth.test", "/token", f"subject_token={got['id_token']}").status == 200  # back to where it is from
+    assert [e["body"] for e in world.since(mark) if "body" in e] == [f"subject_token={whole}"]
+    mark = world.mark()
+    for host, path in (("echo.test", "/x"), ("api.test", "/x"), ("oauth.test", "/x")):
+        for stand_in in (got["id_token"], sign, device):
+            assert post(host, path, f"t={stand_in}").status == 403, (host, stand_in)
+            assert g.request(host, path, fields=[("X-Token", stand_in)]).status == 403, (host, stand_in)
+    other = got["id_token"].split(".")
+    forged = ".".join((other[0], base64.urlsafe_b64encode(b'{"sub":"other"}').decode().rstrip("="), sign))
+    assert post("oauth.test", "/token", f"subject_token={forged}").status == 403
+    nothing_sent(world, mark, *secrets)
 
 
 def test_hx23_a_credential_of_the_attacker_s_own_on_a_managed_host(world, held):

@@ -89,8 +89,13 @@ static void test_tokens_stay_here(void **state)
 	rig_rule(&r, POLICY_ALLOW, "**.test.example");
 	rig_slot(&r, "svc", ACCESS, EGRESS_SLOT_HEADER, "api.test.example", "authorization",
 		"Bearer %s", "");
-	r.oauth[r.c.n_oauth++] = (struct egress_oauth){"svc", "auth.test.example", "/oauth/token",
-		"access_token", "refresh_token", ACCESS, REFRESH};
+	r.oauth[r.c.n_oauth++] = (struct egress_oauth){.credential = "svc",
+		.host = "auth.test.example",
+		.path = "/oauth/token",
+		.access_field = "access_token",
+		.refresh_field = "refresh_token",
+		.access_sentinel = ACCESS,
+		.refresh_sentinel = REFRESH};
 	rig_configure(&r);
 	/* log in: the guest gets stand-ins */
 	ask_token("grant_type=authorization_code&code=x", "application/x-www-form-urlencoded", &a);
@@ -137,6 +142,217 @@ static void test_tokens_stay_here(void **state)
 	buf_fini(&a.body);
 	rig_fini(&r);
 	origin_stop(&o);
+}
+
+/* ---- id tokens, device codes, access tokens with claims ---- */
+
+#define ID_SIGN	    "sbxstandinidaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define ACCESS_SIGN "sbxstandinaccessbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define DEVICE	    "sbxstandindeviceccccccccccccccccc"
+#define ID_HEAD	    "eyJhbGciOiJSUzI1NiJ9.eyJhY2NvdW50IjoiYWNjLTEifQ."
+#define ACCESS_HEAD "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE5OTk5OTk5OTl9."
+#define ID_REAL	    "RealSignatureOfTheIdToken-0123456789_abcdefghij"
+#define ACCESS_REAL "RealSignatureOfTheAccessToken-987654321_abcdefg"
+#define DEVICE_REAL "real-device-code-31337-31337"
+
+static void oidc_script(struct origin_conn *c)
+{
+	char body[8192], head[200];
+	const char *at, *answer;
+
+	while (origin_head(c)) {
+		at = strstr(c->head, "content-length: ");
+		memset(body, 0, sizeof(body));
+		if (at && !origin_exactly(c, body, strtoul(at + 16, NULL, 10)))
+			return;
+		pthread_mutex_lock(&c->o->lock);
+		(void)snprintf(c->o->seen + strlen(c->o->seen), sizeof(body), "%s", body);
+		pthread_mutex_unlock(&c->o->lock);
+		answer = "{\"access_token\":\"" ACCESS_HEAD ACCESS_REAL
+			 "\",\"id_token\":\"" ID_HEAD ID_REAL "\",\"refresh_token\":\"" REAL_AGAIN
+			 "\"}";
+		if (strcasestr(c->head, "/oauth/device"))
+			answer = "{\"device_code\":\"" DEVICE_REAL "\",\"user_code\":\"ABCD-EFGH\","
+				 "\"verification_uri\":\"https://auth.test.example/"
+				 "activate\",\"interval\":5}";
+		else if (strstr(body, "pending"))
+			answer = "{\"error\":\"authorization_pending\",\"error_description\":"
+				 "\"" DEVICE_REAL "\"}";
+		else if (strstr(body, "hidden"))
+			answer = "{\"error\":\"x\",\"id_token\":\"" ID_HEAD ID_REAL "\"}";
+		else if (strstr(body, "opaque"))
+			answer = "{\"access_token\":\"" ACCESS_HEAD ACCESS_REAL
+				 "\",\"id_token\":\"real-opaque-id-1234\"}";
+		else if (strstr(c->head, "/api"))
+			answer = c->head; /* an echo */
+		(void)snprintf(head, sizeof(head), "HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n",
+			strstr(answer, "\"error\"") ? "400 Bad" : "200 OK", strlen(answer));
+		if (!origin_say(c, head) || !origin_say(c, answer))
+			return;
+	}
+}
+
+static void oidc_ask(
+	const char *path, const char *type, const char *body, int status, struct answer *a)
+{
+	struct egress_request q = rig_get("auth.test.example", path);
+
+	pthread_mutex_lock(&o.lock);
+	o.seen[0] = '\0';
+	pthread_mutex_unlock(&o.lock);
+	q.method = "POST";
+	rig_field(&q, "content-type", type);
+	rig_ask(&r, &q, body, a);
+	if (a->status != status)
+		fail_msg("%s: %d %s %s", body, a->status, a->code, a->text);
+	if (a->body.len > 0) {
+		assert_null(strstr(a->body.data, ID_REAL));
+		assert_null(strstr(a->body.data, ACCESS_REAL));
+		assert_null(strstr(a->body.data, DEVICE_REAL));
+		assert_null(strstr(a->body.data, "real-"));
+	}
+}
+
+static void oidc_start(void)
+{
+	rig_init(&r);
+	origin_start(&o, r.ca, "http/1.1", oidc_script, NULL);
+	rig_host(&r, "auth.test.example", 443, &o);
+	rig_host(&r, "api.test.example", 443, &o);
+	rig_rule(&r, POLICY_ALLOW, "**.test.example");
+	rig_slot(&r, "svc", ACCESS_SIGN, EGRESS_SLOT_HEADER, "api.test.example", "authorization",
+		"Bearer %s", "");
+	r.credentials[0].claims = true;
+	r.oauth[r.c.n_oauth++] = (struct egress_oauth){.credential = "svc",
+		.host = "auth.test.example",
+		.path = "/oauth/token",
+		.access_field = "access_token",
+		.refresh_field = "refresh_token",
+		.access_sentinel = ACCESS_SIGN,
+		.refresh_sentinel = REFRESH,
+		.id_field = "id_token",
+		.id_sentinel = ID_SIGN,
+		.device_path = "/oauth/device",
+		.device_field = "device_code",
+		.device_sentinel = DEVICE,
+		.claims = true};
+	rig_configure(&r);
+}
+
+#define FORM "application/x-www-form-urlencoded"
+
+static void test_device_codes(void **state)
+{
+	struct egress_request q = rig_get("api.test.example", "/api");
+	struct answer a;
+
+	(void)state;
+	oidc_start();
+	oidc_ask("/oauth/device", FORM, "client_id=x", 200, &a);
+	assert_non_null(strstr(a.body.data, "\"device_code\":\"" DEVICE "\""));
+	assert_non_null(strstr(a.body.data, "\"user_code\":\"ABCD-EFGH\""));
+	assert_non_null(strstr(a.body.data, "/activate"));
+	buf_fini(&a.body);
+	assert_string_equal(secrets_get(r.v.secrets, "svc.device")->value, DEVICE_REAL);
+	/* polled with: the real one goes out, and does not come back */
+	oidc_ask("/oauth/token", FORM, "pending=1&device_code=" DEVICE, 400, &a);
+	assert_true(origin_saw(&o, "device_code=" DEVICE_REAL));
+	assert_non_null(strstr(a.body.data, "authorization_pending"));
+	buf_fini(&a.body);
+	/* nowhere else, and no code of one's own spelling of the path */
+	oidc_ask("/other", "application/json", "{\"device_code\":\"" DEVICE "\"}", 403, &a);
+	assert_string_equal(a.code, "sentinel");
+	buf_fini(&a.body);
+	rig_field(&q, "x-code", DEVICE);
+	rig_ask(&r, &q, NULL, &a);
+	assert_string_equal(a.code, "sentinel");
+	buf_fini(&a.body);
+	oidc_ask("/OAuth/Device/", FORM, "client_id=x", 200, &a);
+	assert_non_null(strstr(a.body.data, "\"device_code\":\"" DEVICE "\""));
+	buf_fini(&a.body);
+	/* the last poll gives tokens, and the code is forgotten */
+	oidc_ask("/oauth/token", FORM, "device_code=" DEVICE, 200, &a);
+	assert_true(origin_saw(&o, "device_code=" DEVICE_REAL));
+	buf_fini(&a.body);
+	assert_null(secrets_get(r.v.secrets, "svc.device"));
+	oidc_ask("/oauth/token", FORM, "device_code=" DEVICE, 403, &a);
+	assert_string_equal(a.code, "credential_missing");
+	buf_fini(&a.body);
+	rig_fini(&r);
+	origin_stop(&o);
+}
+
+static void test_tokens_with_claims(void **state)
+{
+	struct egress_request q = rig_get("api.test.example", "/api");
+	struct answer a;
+
+	(void)state;
+	oidc_start();
+	oidc_ask("/oauth/token", FORM, "code=x", 200, &a);
+	assert_non_null(strstr(a.body.data, "\"id_token\":\"" ID_HEAD ID_SIGN "\""));
+	assert_non_null(strstr(a.body.data, "\"access_token\":\"" ACCESS_HEAD ACCESS_SIGN "\""));
+	buf_fini(&a.body);
+	assert_string_equal(secrets_get(r.v.secrets, "svc.id")->value, ID_HEAD ID_REAL);
+	/* the access token, used; what it looks like is no matter; its signature alone does not come back */
+	rig_field(&q, "authorization", "Bearer " ACCESS_HEAD ACCESS_SIGN);
+	rig_ask(&r, &q, NULL, &a);
+	assert_int_equal(a.status, 200);
+	assert_true(origin_saw(&o, "authorization: Bearer " ACCESS_HEAD ACCESS_REAL "\r\n"));
+	assert_null(strstr(a.body.data, ACCESS_REAL));
+	buf_fini(&a.body);
+	q.fields.v[0].value = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9." ACCESS_SIGN "x";
+	q.fields.v[0].value_len = (uint16_t)strlen(q.fields.v[0].value);
+	rig_ask(&r, &q, NULL, &a);
+	assert_string_equal(a.code, "foreign_credential");
+	buf_fini(&a.body);
+	/* the id token: to the endpoint that gave it, whole and as it was given; nowhere else */
+	oidc_ask("/oauth/token", FORM, "subject_token=" ID_HEAD ID_SIGN "&x=1", 200, &a);
+	assert_true(origin_saw(&o, "subject_token=" ID_HEAD ID_REAL "&x=1"));
+	buf_fini(&a.body);
+	oidc_ask("/oauth/token", "application/json", "{\"id_token_hint\":\"" ID_HEAD ID_SIGN "\"}",
+		200, &a);
+	assert_true(origin_saw(&o, "{\"id_token_hint\":\"" ID_HEAD ID_REAL "\"}"));
+	buf_fini(&a.body);
+	oidc_ask("/oauth/token", FORM, "subject_token=eyJhbGciOiJSUzI1NiJ9.eyJhIjoxfQ." ID_SIGN,
+		403, &a);
+	assert_string_equal(a.code, "sentinel");
+	buf_fini(&a.body);
+	oidc_ask("/other", "application/json", "{\"t\":\"" ID_HEAD ID_SIGN "\"}", 403, &a);
+	assert_string_equal(a.code, "sentinel");
+	buf_fini(&a.body);
+	q.fields.v[0].value = "Bearer " ID_HEAD ID_SIGN;
+	q.fields.v[0].value_len = (uint16_t)strlen(q.fields.v[0].value);
+	rig_ask(&r, &q, NULL, &a);
+	assert_string_equal(a.code, "foreign_credential");
+	buf_fini(&a.body);
+	/* an error with a token in it, and one that is no JWT */
+	oidc_ask("/oauth/token", FORM, "hidden", 400, &a);
+	assert_non_null(strstr(a.body.data, ID_HEAD ID_SIGN));
+	buf_fini(&a.body);
+	oidc_ask("/oauth/token", FORM, "opaque", 200, &a);
+	assert_non_null(strstr(a.body.data, "\"id_token\":\"" ID_SIGN "\""));
+	buf_fini(&a.body);
+	rig_fini(&r);
+	origin_stop(&o);
+}
+
+static void test_what_a_jwt_is(void **state)
+{
+	static const char sign[] = ".0123456789012345678901234567890123456789";
+	char text[200];
+
+	(void)state;
+	(void)snprintf(text, sizeof(text), "eyJh.eyJh%s", sign);
+	assert_int_equal(text_jwt(text, strlen(text)), 10);
+	for (const char *const *bad = (const char *const[]){"eyJh", "eyJh.eyJh.x", "a.eyJh",
+		     "eyJh..", "eyJh.", "", ".", "eyJ!.a", NULL};
+		*bad; bad++) {
+		(void)snprintf(text, sizeof(text), "%s%s", *bad, strstr(*bad, ".x") ? "" : sign);
+		assert_int_equal(text_jwt(text, strlen(text)), 0);
+	}
+	(void)snprintf(text, sizeof(text), "eyJh.eyJh%s.x", sign);
+	assert_int_equal(text_jwt(text, strlen(text)), 0);
 }
 
 /* ---- AWS ---- */
@@ -319,6 +535,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tokens_stay_here),
+		cmocka_unit_test(test_device_codes),
+		cmocka_unit_test(test_tokens_with_claims),
+		cmocka_unit_test(test_what_a_jwt_is),
 		cmocka_unit_test(test_a_request_is_signed_anew),
 		cmocka_unit_test(test_id_and_key_in_one),
 		cmocka_unit_test(test_ext_authz),

@@ -120,6 +120,44 @@ static void on_the_host_itself(void **state)
 	service_free(s);
 }
 
+static void logins(void **state)
+{
+	static const struct {
+		const char *more;
+		bool ok;
+	} t[] = {
+		{"", true},
+		{", id: id, claims: true, device: {path: /d, field: f}", true},
+		{", claims: yes", false},
+		{", device: {field: f}", false},
+		{", device: {path: d}", false},
+		{", device: {path: /d, x: y}", false},
+	};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct service *s;
+		struct err e = {0};
+		char text[1024];
+
+		(void)snprintf(text, sizeof(text),
+			"%s\noauth: {host: a.test, path: /token, access: access_token, refresh: "
+			"r%s}\n",
+			good, t[i].more);
+		if (t[i].ok) {
+			if (parse(text, &s, &e) < 0)
+				fail_msg("%s", e.msg);
+			assert_int_equal(s->oauth->claims, i == 1);
+			assert_string_equal(i == 1 ? s->oauth->device_path : "/d", "/d");
+			service_free(s);
+			continue;
+		}
+		assert_true(parse(text, &s, &e) < 0);
+		if (strncmp(e.msg, "x.yaml:10:", 10) != 0)
+			fail_msg("%s", e.msg);
+	}
+}
+
 static void built_in_ones(void **state)
 {
 	static const char *const named[] = {"anthropic", "openai", "google", "github", "gitlab",
@@ -175,6 +213,7 @@ int main(void)
 		cmocka_unit_test(refused),
 		cmocka_unit_test(sentinels),
 		cmocka_unit_test(on_the_host_itself),
+		cmocka_unit_test(logins),
 		cmocka_unit_test(built_in_ones),
 		cmocka_unit_test(own_ones_replace),
 	};
