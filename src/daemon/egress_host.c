@@ -138,6 +138,22 @@ static int add_proxy(struct egress_host_facts *f, const char *pattern, const cha
 	return p->pattern && p->url ? 0 : -ENOMEM;
 }
 
+/* is_address() - an address, with a port or without, or a range of them; not a name */
+static bool is_address(const char *item)
+{
+	char bare[INET6_ADDRSTRLEN];
+	struct egress_addr addr;
+	size_t n = strcspn(item, ":");
+
+	if (strchr(item, '/') || item[0] == '[' || read_addr(item, &addr))
+		return true;
+	if (!item[n] || n >= sizeof(bare))
+		return false;
+	memcpy(bare, item, n);
+	bare[n] = '\0';
+	return read_addr(bare, &addr);
+}
+
 /* no_proxy() - "example.com" and ".example.com" both mean the name and all below it */
 static int no_proxy(struct egress_host_facts *f, const char *list)
 {
@@ -145,7 +161,8 @@ static int no_proxy(struct egress_host_facts *f, const char *list)
 	struct egress_addr addr;
 	int r = 0;
 
-	while (*list && r == 0) {
+	/* the last place is the proxy's own */
+	while (*list && r == 0 && f->n_proxies < PROXIES_MAX - 1) {
 		size_t n = strcspn(list, ", \t");
 		const char *name = item;
 
@@ -157,9 +174,9 @@ static int no_proxy(struct egress_host_facts *f, const char *list)
 			continue;
 		if (strcmp(name, "*") == 0)
 			(void)snprintf(pattern, sizeof(pattern), "**");
-		else if (strchr(name, '/') || read_addr(name, &addr))
+		else if (is_address(name))
 			(void)snprintf(pattern, sizeof(pattern),
-				strchr(name, ':') && !strchr(name, '/') ? "[%s]" : "%s", name);
+				read_addr(name, &addr) && addr.family == 6 ? "[%s]" : "%s", name);
 		else
 			(void)snprintf(pattern, sizeof(pattern), "**.%s", name);
 		r = add_proxy(f, pattern, "");

@@ -364,6 +364,50 @@ static void test_host_proxies(void **state)
 	egress_host_fini(&f);
 }
 
+static const char *forms_list;
+
+static char *forms_variables(const char *name)
+{
+	static char proxy[] = "socks5h://proxy.corp:1080", all[] = "http://other.corp:1";
+
+	/* the small letters go first; what is empty is not set */
+	return strcmp(name, "https_proxy") == 0	  ? (char *)(uintptr_t) ""
+	       : strcmp(name, "HTTPS_PROXY") == 0 ? NULL
+	       : strcmp(name, "all_proxy") == 0	  ? proxy
+	       : strcmp(name, "ALL_PROXY") == 0	  ? all
+	       : strcmp(name, "no_proxy") == 0	  ? (char *)(uintptr_t)forms_list
+	       : strcmp(name, "NO_PROXY") == 0	  ? all
+						  : NULL;
+}
+
+/* Every spelling of NO_PROXY that is about: as curl and Go read it, hosts below a name included. */
+static void test_forms_of_no_proxy(void **state)
+{
+	static const struct {
+		const char *item, *pattern; /* NULL: for no host */
+	} forms[] = {{"example.com", "**.example.com"}, {".example.com", "**.example.com"},
+		{"*.example.com", "**.example.com"}, {"*", "**"},
+		{"example.com:8443", "**.example.com:8443"}, {"10.1.2.3", "10.1.2.3"},
+		{"10.1.2.3:8080", "10.1.2.3:8080"}, {"10.0.0.0/8", "10.0.0.0/8"},
+		{"2001:db8::1", "[2001:db8::1]"}, {"[2001:db8::1]", "[2001:db8::1]"},
+		{"[2001:db8::1]:443", "[2001:db8::1]:443"}, {"2001:db8::/32", "2001:db8::/32"},
+		{"bad..name", NULL}, {"10.1.2.3/33", NULL}, {"a.com:0", NULL}, {"a.com:x", NULL}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		struct egress_host_facts f = {0};
+		uint32_t n = forms[i].pattern ? 2 : 1;
+
+		forms_list = forms[i].item;
+		assert_int_equal(egress_host_proxies(&f, forms_variables, "", ""), 0);
+		if (f.n_proxies != n || (n == 2 && strcmp(f.proxies[0].pattern, forms[i].pattern)))
+			fail_msg("%s: %u, %s", forms[i].item, f.n_proxies, f.proxies[0].pattern);
+		assert_string_equal(f.proxies[n - 1].pattern, "**");
+		assert_string_equal(f.proxies[n - 1].url, "socks5h://proxy.corp:1080");
+		egress_host_fini(&f);
+	}
+}
+
 static void test_settings_before_the_host(void **state)
 {
 	struct egress_host_facts f = {0};
@@ -397,6 +441,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_host_files),
 		cmocka_unit_test(test_host_proxies),
+		cmocka_unit_test(test_forms_of_no_proxy),
 		cmocka_unit_test(test_settings_before_the_host),
 		RIG_TEST(test_with_the_sandbox),
 		RIG_TEST(test_with_a_machine_that_dies),
