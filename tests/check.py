@@ -244,16 +244,19 @@ def pytest_step(name, where, limit, env=None, without=()):
 
 
 def jail_step(run):
-    """sbx-machine closes its jail and tries what must not be possible from inside."""
-    at = run.log.tell()
-    code = run.sh(tree("gcc") / "src/sbx-machine", "--selftest-jail", limit=120)
-    said = (LOGS / "jail").read_bytes()[at:].decode(errors="replace")
-    count = count_tap(said, "jail")
-    if code and not count.failed:
-        count.failed.append(("jail self-test", f"exit status {code}"))
-    if not code and not count.passed:
-        count.failed.append(("jail self-test", "it tried nothing"))
-    return count
+    """Each jailed program closes its jail and tries what must not be possible from inside."""
+    total = Count()
+    for program in ("machine", "front", "vault"):
+        at = run.log.tell()
+        code = run.sh(tree("gcc") / f"src/sbx-{program}", "--selftest-jail", limit=120)
+        said = (LOGS / "jail").read_bytes()[at:].decode(errors="replace")
+        count = count_tap(said, "jail")
+        if code and not count.failed:
+            count.failed.append((f"jail self-test of sbx-{program}", f"exit status {code}"))
+        if not code and not count.passed:
+            count.failed.append((f"jail self-test of sbx-{program}", "it tried nothing"))
+        total.add(count)
+    return total
 
 
 def image_stamp(cache):

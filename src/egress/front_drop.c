@@ -6,6 +6,7 @@
 #include "jail/landlock.h"
 #include "jail/rlimit.h"
 #include "jail/root.h"
+#include "jail/rows.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -15,12 +16,6 @@
 #define FILES		(FRONT_STREAMS_MAX + FRONT_CHANNELS_MAX + 64)
 #define HEAP_MAX	(256ULL << 20)
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1 /* its shadow memory counts as heap */
-#else
-#define SANITIZED 0
-#endif
-
 static int set_limits(struct jail_report *report, struct err *e)
 {
 	const struct jail_rlimit limits[] = {
@@ -29,7 +24,8 @@ static int set_limits(struct jail_report *report, struct err *e)
 		{RLIMIT_MEMLOCK, 0},
 		{RLIMIT_MSGQUEUE, 0},
 		{RLIMIT_SIGPENDING, 16},
-		{RLIMIT_DATA, SANITIZED ? RLIM_INFINITY : HEAP_MAX},
+		/* a sanitizer's shadow memory counts as heap */
+		{RLIMIT_DATA, JAIL_SANITIZED ? RLIM_INFINITY : HEAP_MAX},
 	};
 	int r = jail_rlimit_set(limits, ARRAY_LEN(limits));
 

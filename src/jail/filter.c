@@ -63,9 +63,23 @@ static int export(scmp_filter_ctx ctx, struct sock_fprog *ret)
 	return ret->filter ? 0 : -ENOMEM;
 }
 
+const struct jail_rule *jail_table_row(const struct jail_table *t, size_t i)
+{
+	if (i < t->n)
+		return &t->rule[i];
+	i -= t->n;
+	for (size_t k = 0; k < JAIL_PARTS_MAX && t->part[k]; k++) {
+		if (i < t->part[k]->n)
+			return &t->part[k]->rule[i];
+		i -= t->part[k]->n;
+	}
+	return NULL;
+}
+
 int jail_filter_build(const struct jail_table *t, struct sock_fprog *ret_prog, struct err *e)
 {
 	__attribute__((cleanup(release))) scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	const struct jail_rule *row;
 	int r;
 
 	if (!ctx)
@@ -74,8 +88,8 @@ int jail_filter_build(const struct jail_table *t, struct sock_fprog *ret_prog, s
 	r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (r == 0)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	for (size_t i = 0; i < t->n && r == 0; i++)
-		r = add_rule(ctx, &t->rule[i]);
+	for (size_t i = 0; r == 0 && (row = jail_table_row(t, i)); i++)
+		r = add_rule(ctx, row);
 	if (r == 0)
 		r = export(ctx, ret_prog);
 	return r < 0 ? err_sys(e, r, "seccomp list of the %s", t->name) : 0;
@@ -93,13 +107,17 @@ int jail_filter_install(const struct sock_fprog *prog)
 
 unsigned jail_filter_calls(const struct jail_table *t)
 {
+	const struct jail_rule *row;
 	unsigned count = 0;
 
-	for (size_t i = 0; i < t->n; i++) {
-		bool seen = t->rule[i].error != 0;
+	for (size_t i = 0; (row = jail_table_row(t, i)); i++) {
+		bool seen = row->error != 0;
 
-		for (size_t j = 0; j < i && !seen; j++)
-			seen = t->rule[j].nr == t->rule[i].nr && !t->rule[j].error;
+		for (size_t j = 0; j < i && !seen; j++) {
+			const struct jail_rule *before = jail_table_row(t, j);
+
+			seen = before->nr == row->nr && !before->error;
+		}
 		count += !seen;
 	}
 	return count;

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #define JAIL_TESTS_MAX 3
+#define JAIL_PARTS_MAX 3
 #define JAIL_PRETEND   (-1) /* the call does nothing and returns 0 */
 
 /* (argument & mask) == value. Unused tests have mask 0 and value 0: they hold always. */
@@ -45,11 +46,16 @@ struct jail_rule {
 		(i), (m), (v)                                                                      \
 	}
 
+/* A table's own rows come first, then those of its parts, which have no parts themselves. */
 struct jail_table {
 	const char *name;
 	const struct jail_rule *rule;
 	size_t n;
+	const struct jail_table *part[JAIL_PARTS_MAX]; /* NULL: none; shared rows (rows.h) */
 };
+
+/* jail_table_row() - row @i of @t, those of its parts included; NULL beyond the last */
+const struct jail_rule *jail_table_row(const struct jail_table *t, size_t i);
 
 /* jail_filter_build() - the filter as a program; prog->filter is the caller's to free() */
 int jail_filter_build(

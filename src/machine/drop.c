@@ -4,6 +4,7 @@
 #include "jail/drop.h"
 #include "jail/rlimit.h"
 #include "jail/root.h"
+#include "jail/rows.h"
 #include "machine/tables.h"
 #include <errno.h>
 #include <stdio.h>
@@ -13,12 +14,6 @@
 #define REPORT_TEXT_MAX 4096
 #define OTHER_FDS	1600u /* as in share.c: streams and everything that is no file of the guest's */
 #define HEAP_MAX	(1ULL << 30)
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1 /* its shadow memory counts as heap */
-#else
-#define SANITIZED 0
-#endif
 
 /* close_what_was_for_others() - kernel, disks and the directory belong to the engine now, or are done */
 static void close_what_was_for_others(struct machine *m)
@@ -38,7 +33,8 @@ static int set_limits(struct jail_report *report, uint64_t files, struct err *e)
 		{RLIMIT_MEMLOCK, 0},
 		{RLIMIT_MSGQUEUE, 0},
 		{RLIMIT_SIGPENDING, 64},
-		{RLIMIT_DATA, SANITIZED ? RLIM_INFINITY : HEAP_MAX},
+		/* a sanitizer's shadow memory counts as heap */
+		{RLIMIT_DATA, JAIL_SANITIZED ? RLIM_INFINITY : HEAP_MAX},
 	};
 	int r = jail_rlimit_set(limits, ARRAY_LEN(limits));
 

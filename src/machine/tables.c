@@ -1,4 +1,5 @@
 #include "machine/tables.h"
+#include "jail/rows.h"
 #include "jail/spawn.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -9,30 +10,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 
-#define CALL(name, why)                                                                            \
-	{                                                                                          \
-		__NR_##name, 0, {{0}}, why                                                         \
-	}
-#define CALL1(name, t, why)                                                                        \
-	{                                                                                          \
-		__NR_##name, 0, {t}, why                                                           \
-	}
-#define CALL2(name, t, u, why)                                                                     \
-	{                                                                                          \
-		__NR_##name, 0, {t, u}, why                                                        \
-	}
-#define CALL3(name, t, u, v, why)                                                                  \
-	{                                                                                          \
-		__NR_##name, 0, {t, u, v}, why                                                     \
-	}
-#define FAIL(name, error, why)                                                                     \
-	{                                                                                          \
-		__NR_##name, error, {{0}}, why                                                     \
-	}
-
-#define NO_EXEC(arg) JAIL_CLEAR(arg, PROT_EXEC)
 /* A descriptor, not AT_FDCWD: relative to a directory that is held. */
 #define HELD(arg) JAIL_CLEAR(arg, 0x80000000u)
 
@@ -41,42 +19,19 @@
 		CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 
 static const struct jail_rule machine_rules[] = {
-	/* events */
-	CALL(epoll_wait, "wait for events"),
-	CALL(epoll_ctl, "watch a stream, leave it"),
-	CALL(poll, "send with a deadline"),
-	CALL(clock_gettime, "deadlines, where the vdso cannot tell"),
+	/* devices */
 	CALL(eventfd2, "interrupts of the devices"),
 	/* streams and the link */
-	CALL(read, "streams, kicks of queues, console, QEMU's words"),
-	CALL(write, "streams, interrupts, the log"),
 	CALL(readv, "streams into guest buffers"),
 	CALL(writev, "streams out of guest buffers"),
-	CALL(recvmsg, "link and vhost-user messages with descriptors"),
-	CALL(sendmsg, "link messages with a stream"),
-	CALL1(recvfrom, JAIL_BITS(4, UINT64_MAX, 0), "streams; connected sockets only"),
-	CALL1(sendto, JAIL_BITS(4, UINT64_MAX, 0), "vhost-user replies; connected sockets only"),
-	CALL(accept4, "a daemon connects to the link"),
-	CALL2(getsockopt, JAIL_INT(1, SOL_SOCKET), JAIL_INT(2, SO_PEERCRED), "who is the daemon?"),
 	CALL2(getsockopt, JAIL_INT(1, SOL_SOCKET), JAIL_INT(2, SO_ERROR), "what a stream died of"),
 	CALL2(getsockopt, JAIL_INT(1, SOL_SOCKET), JAIL_INT(2, SO_TYPE), "is it a stream?"),
 	CALL2(getsockopt, JAIL_INT(1, SOL_SOCKET), JAIL_INT(2, SO_DOMAIN), "is it a unix socket?"),
 	CALL3(socketpair, JAIL_INT(0, AF_UNIX), JAIL_INT(1, SOCK_STREAM | SOCK_CLOEXEC),
 		JAIL_INT(2, 0), "a stream the guest opens"),
-	CALL(shutdown, "half-close of streams"),
-	CALL(close, "descriptors"),
-	CALL1(fcntl, JAIL_INT(1, F_GETFL), "stream modes"),
-	CALL1(fcntl, JAIL_INT(1, F_SETFL), "stream modes"),
 	CALL1(fcntl, JAIL_INT(1, F_GET_SEALS), "guest memory must not shrink"),
 	CALL1(fcntl, JAIL_INT(1, F_ADD_SEALS), "guest memory must not shrink"),
 	CALL1(fcntl, JAIL_INT(1, F_DUPFD_CLOEXEC), "an object again"),
-	/* memory */
-	CALL1(mmap, NO_EXEC(2), "guest memory, heap"),
-	CALL1(mprotect, NO_EXEC(2), "heap"),
-	CALL(munmap, "guest memory, heap"),
-	CALL(mremap, "heap"),
-	CALL(madvise, "heap back to the kernel, guest memory out of dumps"),
-	CALL(brk, "heap"),
 	/* files of the shared folders */
 	CALL1(openat2, HELD(0), "an object beneath a share"),
 	CALL1(openat, HELD(0), "an object again, by its own descriptor"),
@@ -119,18 +74,10 @@ static const struct jail_rule machine_rules[] = {
 	CALL(wait4, "why the engine ended"),
 	CALL1(getrusage, JAIL_INT(0, 0), "own figures"),
 	/* the process itself */
-	CALL(futex, "the two threads"),
 	CALL(rt_sigprocmask, "a thread's end"),
-	CALL(rt_sigreturn, "return from a signal"),
-	CALL(restart_syscall, "waits that were interrupted by a stop"),
-	CALL(geteuid, "who is the daemon?"),
 	CALL(exit, "a thread's end"),
-	CALL(exit_group, "the end"),
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	CALL(sigaltstack, "the sanitizer, at a thread's end"),
-	CALL(gettid, "the sanitizer"),
+#if JAIL_SANITIZED
 	CALL(getpid, "the sanitizer"),
-	CALL(sched_yield, "the sanitizer"),
 #endif
 };
 
@@ -253,5 +200,7 @@ static const struct jail_rule emulated_rules[] = {
 	CALL(getdents64, "libnuma looks for nodes"),
 };
 
-const struct jail_table machine_table = {"machine", machine_rules, ARRAY_LEN(machine_rules)};
-const struct jail_table emulated_table = {"engine", emulated_rules, ARRAY_LEN(emulated_rules)};
+const struct jail_table machine_table = {"machine", machine_rules, ARRAY_LEN(machine_rules),
+	{&jail_rows_program, &jail_rows_served}};
+const struct jail_table emulated_table = {
+	"engine", emulated_rules, ARRAY_LEN(emulated_rules), {NULL}};
