@@ -392,15 +392,6 @@ void policy_decide(
 		ret_v->bypass = r->host && policy_bypass(p, r->host, r->port);
 }
 
-bool policy_may_resolve(const struct policy *p, const struct policy_host *name)
-{
-	const struct policy_request r = {.kind = POLICY_DNS, .host = name};
-	struct policy_verdict v;
-
-	policy_decide(p, &r, &v);
-	return v.decision == POLICY_ALLOW;
-}
-
 bool policy_may_answer(const struct policy *p, const struct policy_address *a)
 {
 	const struct policy_request r = {.kind = POLICY_DNS, .address = *a};

@@ -74,7 +74,12 @@ struct policy_rule {
 };
 
 enum policy_kind {
-	POLICY_DNS, /* may this name be looked up (or, an address: its PTR record)? */
+	/* May this name be looked up (or, an address: its PTR record)? Ports and requests do not
+	 * count. ASK: nobody looks it up before the answer, since names carry data out: the front
+	 * asks, and the vault takes an ASK for answered. A name that stands whole in an ask rule is
+	 * ALLOW: its look-up tells nobody anything.
+	 */
+	POLICY_DNS,
 	POLICY_TCP, /* may a connection be opened, whose requests will be judged one by one if `inspect`? */
 	POLICY_TUNNEL, /* may bytes pass that nobody looks into: raw TCP, TLS of a bypass host? */
 	POLICY_HTTP,
@@ -158,10 +163,6 @@ int policy_decode(const void *bytes, size_t len, struct policy **ret_p) MUST_USE
 /* policy_decide() - @p is sealed. Never fails: what it cannot judge it denies. */
 void policy_decide(
 	const struct policy *p, const struct policy_request *r, struct policy_verdict *ret_v);
-/* policy_may_resolve() - POLICY_DNS for a name: true when it is allowed. Where it is ASK (a wildcard asks),
- * nobody may look it up before the answer: names carry data out.
- */
-bool policy_may_resolve(const struct policy *p, const struct policy_host *name);
 /* policy_may_answer() - vetting of an address in a DNS answer: public, or named by an allow rule.
  * Never the host's loopback nor an address that has a meaning inside only.
  */
