@@ -36,7 +36,7 @@ _sbx()
 	stop) words="--time --json" ;;
 	rm) words="--all --force --json" ;;
 	cp) words="--follow-link --json" ;;
-	logs) words="--console --tail --raw --json" ;;
+	logs) words="--follow --console --tail --raw --json" ;;
 	policy) words="--sandbox --method --path --websocket --grpc --kind --address --wide --source --decision --follow --limit --force --json" ;;
 	approve) words="--deny --remember --follow --json" ;;
 	secret) words="--sandbox --command --refresh --from-env --all --dry-run --services --json" ;;

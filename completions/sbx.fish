@@ -59,6 +59,7 @@ complete -c sbx -n '__sbx_verb rm' -l all -d 'all sandboxes'
 complete -c sbx -n '__sbx_verb rm' -s f -l force -d 'do not ask'
 complete -c sbx -n '__sbx_verb stop' -s t -l time -x -d 'grace in seconds'
 complete -c sbx -n '__sbx_verb logs' -l console -d 'the kernel'
+complete -c sbx -n '__sbx_verb logs' -s f -l follow -d 'go on'
 complete -c sbx -n '__sbx_verb logs' -s n -l tail -x -d lines
 complete -c sbx -n '__sbx_verb image' -a 'ls build rm'
 complete -c sbx -n '__sbx_verb policy' -a 'init allow deny ask rm ls inspect check bypass log reset'

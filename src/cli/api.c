@@ -1,5 +1,6 @@
 #include "cli/api.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/name.h"
 #include "cli/launch.h"
 #include "json/apierr.h"
@@ -202,6 +203,30 @@ int api_text(struct api *a, const char *target, struct buf *out, struct err *e)
 		return no_answer(a, r, e);
 	r = judge(&reply, e);
 	return r < 0 ? r : buf_add(out, buf_str(&reply.body), reply.body.len);
+}
+
+int api_follow(struct api *a, const char *target, api_piece_fn piece, void *ctx, struct err *e)
+{
+	struct http_ask ask = {.method = "GET", .target = target};
+	AUTO(http_reply) reply = {0};
+	AUTO(buf) some = {0};
+	int r = http_open(&a->http, &ask, clock_ms() + API_CALL_MS, &reply, e);
+
+	if (r < 0)
+		return no_answer(a, r, e);
+	buf_init(&some, TEXT_MAX);
+	if (reply.status >= 400) {
+		r = http_drain(&a->http, &some, clock_ms() + API_CALL_MS, e);
+		return r < 0 ? r : apierr_read(buf_str(&some), some.len, reply.status, e);
+	}
+	/* Nothing to wait for but the next words, however long they take. */
+	while ((r = http_piece(&a->http, &some, IO_FOREVER, e)) > 0) {
+		r = piece(ctx, buf_str(&some), some.len);
+		if (r < 0)
+			return err_sys(e, r, "write what came");
+		buf_clear(&some);
+	}
+	return r < 0 ? err_wrap(e, r, "follow") : 0;
 }
 
 /* start_line() - 1: a step; 0: the sandbox; negative: the error */

@@ -45,6 +45,13 @@ int api_put_raw(struct api *a, const char *target, const void *p, size_t len, in
 /* api_text() - GET of a plain text, appended to @out */
 int api_text(struct api *a, const char *target, struct buf *out, struct err *e) MUST_USE;
 
+/* api_follow() - the same of a text that goes on; @piece gets it as it comes, and ends it with a negative
+ * errno
+ */
+typedef int (*api_piece_fn)(void *ctx, const char *p, size_t len);
+int api_follow(
+	struct api *a, const char *target, api_piece_fn piece, void *ctx, struct err *e) MUST_USE;
+
 /* api_start() - POST …/start; @step is called for each step as it comes */
 typedef void (*api_step_fn)(void *ctx, const char *step);
 int api_start(struct api *a, const char *name, api_step_fn step, void *ctx, struct js **ret_box,

@@ -28,7 +28,7 @@ static const struct route routes[] = {
 	{"POST", {"sandboxes", "{name}", "resume"}, BODY, {0}, api_resume},
 	{"POST", {"sandboxes", "{name}", "exec"}, BODY, {0}, api_exec},
 	{"POST", {"sandboxes", "{name}", "stream"}, UPGRADE, {0}, api_stream},
-	{"GET", {"sandboxes", "{name}", "logs"}, 0, {"kind", "tail"}, api_logs},
+	{"GET", {"sandboxes", "{name}", "logs"}, 0, {"kind", "tail", "follow"}, api_logs},
 	{"GET", {"sandboxes", "{name}", "usage"}, 0, {0}, api_usage},
 	{"GET", {"images"}, 0, {0}, api_images},
 	{"DELETE", {"images", "{id}"}, 0, {0}, api_image_remove},

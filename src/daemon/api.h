@@ -38,8 +38,11 @@ int api_resume(struct api_call *a, struct err *e);
 /* api_guest.c */
 int api_exec(struct api_call *a, struct err *e);
 int api_stream(struct api_call *a, struct err *e);
-int api_logs(struct api_call *a, struct err *e);
 int api_usage(struct api_call *a, struct err *e);
+/* api_must_run() - 0, or that it does not run and what to do */
+int api_must_run(struct sandbox *s, struct err *e) MUST_USE;
+/* api_logs.c, api_follow.c */
+int api_logs(struct api_call *a, struct err *e);
 /* api_policy.c */
 int api_policy(struct api_call *a, struct err *e);
 int api_policy_reset(struct api_call *a, struct err *e);

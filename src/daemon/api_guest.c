@@ -11,19 +11,15 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define PROTOCOL      "sbx-agent/1"
-#define USAGE_MS      3000
-#define REPLAY_MS     5000
-#define REPLAY_MAX    (512U << 10)
-#define TAIL_MAX      100000
-#define AGENT_SESSION "agent" /* the name of the session that sbx run attaches to */
+#define PROTOCOL "sbx-agent/1"
+#define USAGE_MS 3000
 
 static int no_memory(struct err *e)
 {
 	return err_set(e, ERR_LIMIT, -ENOMEM, "out of memory");
 }
 
-static int must_run(struct sandbox *s, struct err *e)
+int api_must_run(struct sandbox *s, struct err *e)
 {
 	enum status st = sandbox_status(s);
 
@@ -109,7 +105,7 @@ int api_stream(struct api_call *a, struct err *e)
 			PROTOCOL);
 	if (pass && strcmp(pass, "1") != 0)
 		return err_set(e, ERR_INVALID, -EINVAL, "Sbx-Pass-Fd must be 1");
-	r = must_run(a->box, e);
+	r = api_must_run(a->box, e);
 	if (r < 0)
 		return r;
 	guest = box_open_stream(a->box, FRAME_PORT_AGENT, e);
@@ -134,7 +130,7 @@ int api_exec(struct api_call *a, struct err *e)
 	exec_result_init(&res);
 	if (!a->body)
 		return err_set(e, ERR_INVALID, -EINVAL, "this request needs a body");
-	r = must_run(a->box, e);
+	r = api_must_run(a->box, e);
 	if (r == 0)
 		r = exec_run(a->box, a->body, a->c->fd, &res, e);
 	if (r < 0)
@@ -151,119 +147,6 @@ int api_exec(struct api_call *a, struct err *e)
 	return bad ? no_memory(e) : conn_json(a->c, 200, TAKE(o));
 }
 
-/* ---- logs ---- */
-
-static int parse_tail(const struct api_call *a, size_t *ret, struct err *e)
-{
-	const char *s = api_param(a, "tail");
-	unsigned long n = 0;
-
-	*ret = SIZE_MAX;
-	if (!s)
-		return 0;
-	for (size_t i = 0; s[i]; i++) {
-		if (s[i] < '0' || s[i] > '9' || i > 8)
-			return err_set(e, ERR_INVALID, -EINVAL, "tail: not a number");
-		n = n * 10 + (unsigned long)(s[i] - '0');
-	}
-	if (!s[0] || n > TAIL_MAX)
-		return err_set(e, ERR_INVALID, -EINVAL, "tail: not between 0 and %d", TAIL_MAX);
-	*ret = n;
-	return 0;
-}
-
-static int send_tail(struct api_call *a, const struct buf *raw, size_t lines, struct err *e)
-{
-	const char *from = buf_str(raw), *end = from + raw->len, *s = end;
-	AUTO(buf) text = {0};
-
-	if (lines == 0)
-		from = end;
-	else if (lines != SIZE_MAX) {
-		if (s > from && s[-1] == '\n')
-			s--; /* the last line's own end */
-		while (s > from && (s[-1] != '\n' || --lines > 0))
-			s--;
-		from = s;
-	}
-	buf_init(&text, 3 * raw->max + 1);
-	if (js_utf8(&text, from, (size_t)(end - from)) < 0)
-		return no_memory(e);
-	return conn_text(a->c, buf_str(&text), text.len);
-}
-
-static int console(struct sandbox *s, struct buf *raw, struct err *e)
-{
-	AUTO_FD dir = sandbox_dir(s, e);
-	int r;
-
-	if (dir < 0)
-		return dir;
-	r = io_read_file(dir, FILE_CONSOLE, raw);
-	if (r == -ENOENT || r == -EFBIG)
-		return 0; /* never started; or longer than promised: what fits */
-	return r < 0 ? err_sys(e, r, "read the console") : 0;
-}
-
-/* replay() - the last output of the agent's terminal, kept by the guest */
-static int replay(struct sandbox *s, struct buf *raw, struct err *e)
-{
-	struct agent_attach m = {.flags = AGENT_ATTACH_REPLAY, .session = AGENT_SESSION};
-	AUTO(agent_stream) st = {.fd = -1};
-	AUTO(buf) out = {0};
-	int r = must_run(s, e);
-
-	if (r < 0)
-		return r;
-	buf_init(&out, 4096);
-	r = agent_put_attach(&out, &m);
-	if (r < 0)
-		return err_sys(e, r, "ask for the agent's output");
-	r = agent_open(&st, s, clock_ms() + REPLAY_MS, e);
-	if (r == 0)
-		r = agent_send(&st, &out, e);
-	while (r == 0) {
-		struct frame f;
-
-		r = agent_next(&st, &f, e);
-		if (r == -ECONNRESET && raw->len > 0)
-			return 0;
-		if (r < 0)
-			return r;
-		if (f.type == FRAME_STDOUT || f.type == FRAME_STDERR) {
-			if (raw->len + f.len <= raw->max && buf_add(raw, f.body, f.len) < 0)
-				return no_memory(e);
-		} else if (f.type == FRAME_EXIT || f.type == FRAME_END || f.type == FRAME_OK)
-			return 0;
-		else if (f.type == FRAME_ERROR)
-			return agent_refused(&f, e);
-		else if (f.type != FRAME_STARTED && f.type != FRAME_CREDIT)
-			return err_set(
-				e, ERR_INTERNAL, -EBADMSG, "the guest's agent broke the protocol");
-	}
-	return r;
-}
-
-int api_logs(struct api_call *a, struct err *e)
-{
-	const char *kind = api_param(a, "kind");
-	AUTO(buf) raw = {0};
-	size_t lines;
-	int r = parse_tail(a, &lines, e);
-
-	if (r < 0)
-		return r;
-	buf_init(&raw, CONSOLE_MAX);
-	if (!kind || strcmp(kind, "console") == 0)
-		r = console(a->box, &raw, e);
-	else if (strcmp(kind, "agent") == 0) {
-		raw.max = REPLAY_MAX;
-		r = replay(a->box, &raw, e);
-	} else
-		r = err_set(e, ERR_INVALID, -EINVAL, "kind: '%.32s' is not console or agent", kind);
-	return r < 0 ? r : send_tail(a, &raw, lines, e);
-}
-
 /* ---- usage ---- */
 
 static struct js *guest_json(const struct agent_usage *u)
@@ -277,6 +160,7 @@ static struct js *guest_json(const struct agent_usage *u)
 	bad |= js_set_int(o, "scratch_total_bytes", (int64_t)u->scratch_total);
 	bad |= js_set_int(o, "scratch_free_bytes", (int64_t)u->scratch_free);
 	bad |= js_set_int(o, "processes", u->processes);
+	bad |= js_set_int(o, "commands", u->commands);
 	return bad ? NULL : TAKE(o);
 }
 
@@ -299,7 +183,7 @@ int api_usage(struct api_call *a, struct err *e)
 	struct agent_usage usage;
 	struct link_msg stats;
 	bool bad = false;
-	int r = must_run(a->box, e);
+	int r = api_must_run(a->box, e);
 
 	if (r == 0)
 		r = box_ask(a->box, LINK_STATS, 0, clock_ms() + USAGE_MS, &stats, e);

@@ -13,9 +13,9 @@
 #define READ_STEP  16384
 #define ANSWER_MAX (16U << 20) /* a list of thousands of sandboxes */
 
-static int send_all(struct conn *c, const struct buf *b)
+static int send_within(struct conn *c, const struct buf *b, int ms)
 {
-	int64_t deadline = clock_ms() + CONN_SEND_MS;
+	int64_t deadline = clock_ms() + ms;
 	size_t done = 0;
 
 	while (done < b->len) {
@@ -32,6 +32,11 @@ static int send_all(struct conn *c, const struct buf *b)
 			return r;
 	}
 	return 0;
+}
+
+static int send_all(struct conn *c, const struct buf *b)
+{
+	return send_within(c, b, CONN_SEND_MS);
 }
 
 static int put_head(struct conn *c, struct buf *out, int status, const char *type)
@@ -121,18 +126,38 @@ int conn_empty(struct conn *c, int status)
 	return answer(c, status, NULL, "", 0);
 }
 
-int conn_lines_begin(struct conn *c)
+static int chunks_begin(struct conn *c, const char *type)
 {
 	AUTO(buf) out = {0};
 	int r;
 
 	buf_init(&out, 4096);
-	r = put_head(c, &out, 200, "application/x-ndjson");
+	r = put_head(c, &out, 200, type);
 	if (r == 0)
 		r = http_put_field(&out, "Transfer-Encoding", "chunked");
 	if (r == 0)
 		r = http_put_end(&out);
 	return r < 0 ? r : send_all(c, &out);
+}
+
+int conn_lines_begin(struct conn *c)
+{
+	return chunks_begin(c, "application/x-ndjson");
+}
+
+int conn_text_begin(struct conn *c)
+{
+	return chunks_begin(c, "text/plain; charset=utf-8");
+}
+
+int conn_piece(struct conn *c, const void *p, size_t len)
+{
+	AUTO(buf) out = {0};
+	int r;
+
+	buf_init(&out, ANSWER_MAX);
+	r = http_put_chunk(&out, p, len);
+	return r < 0 ? r : send_within(c, &out, CONN_FOLLOW_MS);
 }
 
 int conn_line(struct conn *c, struct js *v)

@@ -12,9 +12,10 @@
 #include "http/target.h"
 #include "json/json.h"
 
-#define CONN_HEAD_MS 10000 /* from the first byte of a request to its last */
-#define CONN_IDLE_MS 30000 /* between requests */
-#define CONN_SEND_MS 10000 /* a client that does not read is cut off */
+#define CONN_HEAD_MS   10000 /* from the first byte of a request to its last */
+#define CONN_IDLE_MS   30000 /* between requests */
+#define CONN_SEND_MS   10000 /* a client that does not read is cut off */
+#define CONN_FOLLOW_MS 600000 /* the same where a person may have stopped the output */
 
 struct conn {
 	int fd; /* owned */
@@ -41,6 +42,11 @@ void conn_wipe(struct conn *c);
 int conn_lines_begin(struct conn *c) MUST_USE;
 int conn_line(struct conn *c, struct js *v) MUST_USE;
 int conn_lines_end(struct conn *c) MUST_USE;
+/* text in pieces, chunked, as they come: a client that reads slowly is given CONN_FOLLOW_MS;
+ * conn_lines_end() closes the body
+ */
+int conn_text_begin(struct conn *c) MUST_USE;
+int conn_piece(struct conn *c, const void *p, size_t len) MUST_USE;
 /* conn_switch() - 101 with "Upgrade: @protocol"; @pass_fd (borrowed, or -1) goes with its bytes */
 int conn_switch(struct conn *c, const char *protocol, int pass_fd) MUST_USE;
 #endif

@@ -22,6 +22,7 @@ void ring_add(struct ring *r, const char *bytes, size_t len)
 {
 	if (!r->bytes)
 		return;
+	r->total += len;
 	if (len > GUEST_RING_BYTES) {
 		bytes += len - GUEST_RING_BYTES;
 		len = GUEST_RING_BYTES;
@@ -131,6 +132,7 @@ static bool read_once(struct outlet *o)
 	}
 	if (o->limited)
 		o->left -= (size_t)n;
+	watch_go_on(o->p);
 	return true;
 }
 

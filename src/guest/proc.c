@@ -145,6 +145,7 @@ void proc_finish_if_done(struct proc *p)
 		if (stream_send(s, agent_put_exit(stream_out(s), p->status)))
 			stream_end(s);
 	}
+	watch_go_on(p);
 	if (!(p->flags & AGENT_EXEC_PERSIST) && !p->hangup)
 		proc_free(p);
 }
@@ -173,6 +174,7 @@ void proc_free(struct proc *p)
 	}
 	if (p->pid > 0 && !p->exited)
 		reaper_forget(p->g->reaper, p->pid);
+	watch_drop_all(p);
 	loop_del_timer(p->drain);
 	loop_del_timer(p->hangup);
 	outlet_close(&p->out[0]);
@@ -181,6 +183,15 @@ void proc_free(struct proc *p)
 	buf_fini(&p->in);
 	free(p->ring.bytes);
 	free(p);
+}
+
+unsigned proc_count(const struct guest *g)
+{
+	unsigned n = 0;
+
+	for (const struct proc *p = g->procs; p; p = p->next)
+		n += !p->done;
+	return n;
 }
 
 void proc_free_all(struct guest *g)

@@ -1,4 +1,4 @@
-/* proc_impl.h - struct proc, for the files that make up a command: proc, exec, output, session */
+/* proc_impl.h - struct proc, for the files that make up a command: proc, exec, output, session, watch */
 #ifndef GUEST_PROC_IMPL_H
 #define GUEST_PROC_IMPL_H
 #include "guest/proc.h"
@@ -17,12 +17,17 @@ struct outlet {
 struct ring {
 	char *bytes; /* GUEST_RING_BYTES, or NULL: not kept */
 	size_t start, len;
+	uint64_t total; /* ever added */
 };
+
+struct watcher;
 
 struct proc {
 	struct guest *g;
 	struct proc *next;
 	struct stream *client; /* who gets output and may send input; NULL: nobody */
+	struct watcher *watchers; /* who gets output only */
+	unsigned n_watchers;
 	uint32_t flags; /* AGENT_EXEC_* */
 	char session[AGENT_SESSION_MAX + 1];
 	uint64_t order; /* of start, to find the oldest session */
@@ -74,6 +79,13 @@ int ring_init(struct ring *r) MUST_USE;
 void ring_add(struct ring *r, const char *bytes, size_t len);
 /* ring_replay() - append everything kept as STDOUT frames */
 int ring_replay(const struct ring *r, struct buf *out) MUST_USE;
+
+/* watch.c */
+/* watch_attach() - @s, which it takes over, gets what is kept and all that comes, and is in nobody's way */
+void watch_attach(struct proc *p, struct stream *s);
+/* watch_go_on() - there is more output, or it is done */
+void watch_go_on(struct proc *p);
+void watch_drop_all(struct proc *p);
 
 /* session.c */
 /* session_find() - by name; NULL */

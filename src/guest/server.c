@@ -113,12 +113,13 @@ static bool do_clock(struct guest *g, struct stream *s, const struct frame *f)
 
 static bool do_usage(struct guest *g, struct stream *s, const struct frame *f)
 {
-	struct agent_usage u;
+	struct agent_usage u = {0};
 	int r;
 
 	if (f->len != 0)
 		return false;
 	r = usage_read(g->scratch_fd, &u);
+	u.commands = proc_count(g);
 	if (r < 0)
 		fail(s, r, "what is in use could not be read");
 	else

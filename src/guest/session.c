@@ -79,6 +79,10 @@ void proc_attach(struct guest *g, struct stream *s, const struct agent_attach *m
 		replay_only(p, s);
 		return;
 	}
+	if (m->flags & AGENT_ATTACH_WATCH) {
+		watch_attach(p, s);
+		return;
+	}
 	take_over(p);
 	r = proc_greet(p, s);
 	if (r == 0)

@@ -316,6 +316,28 @@ int http_line(struct http_client *c, struct buf *line, int64_t deadline, struct 
 	}
 }
 
+int http_piece(struct http_client *c, struct buf *out, int64_t deadline, struct err *e)
+{
+	while (c->body_open) {
+		enum http_event ev = HTTP_MORE;
+		const char *data = NULL;
+		size_t len = 0, used = 0;
+		int r = step(c, NULL, deadline, &ev, &data, &len, &used, e);
+
+		if (r < 0)
+			return r;
+		r = ev == HTTP_DATA ? buf_add(out, data, len) : 0;
+		buf_eat(&c->in, used);
+		if (ev == HTTP_END)
+			over(c);
+		if (r < 0)
+			return err_sys(e, r, "read the daemon's answer");
+		if (ev == HTTP_DATA)
+			return 1;
+	}
+	return 0;
+}
+
 /* switched() - a 101 has come: which descriptor speaks the new protocol? */
 static int switched(struct http_client *c, bool pass_fd, int *passed, int *ret_fd, struct err *e)
 {

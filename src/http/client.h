@@ -54,6 +54,10 @@ int http_open(struct http_client *c, const struct http_ask *ask, int64_t deadlin
  * bounds the line): 1; 0 at the end of the body; negative errno
  */
 int http_line(struct http_client *c, struct buf *line, int64_t deadline, struct err *e) MUST_USE;
+/* http_piece() - what has come of a streamed body, appended to @out: 1; 0 at the end of the body. Not
+ * to be mixed with http_line().
+ */
+int http_piece(struct http_client *c, struct buf *out, int64_t deadline, struct err *e) MUST_USE;
 /* http_drain() - append the rest of the body to @out */
 int http_drain(struct http_client *c, struct buf *out, int64_t deadline, struct err *e) MUST_USE;
 

@@ -269,7 +269,7 @@ enum proto_result agent_get_attach(const struct frame *f, struct agent_attach *m
 	m->rows = wire_get_u16(&r);
 	m->cols = wire_get_u16(&r);
 	wire_get_strz(&r, m->session, sizeof(m->session));
-	if (m->flags & ~(uint32_t)AGENT_ATTACH_REPLAY)
+	if (m->flags > AGENT_ATTACH_WATCH)
 		r.bad = true;
 	return fixed(&r);
 }
@@ -420,7 +420,7 @@ enum proto_result agent_get_resize(const struct frame *f, struct agent_size *m)
 
 int agent_put_usage(struct buf *out, const struct agent_usage *m)
 {
-	uint8_t body[44];
+	uint8_t body[48];
 	struct wire_w w = wire_writer(body, sizeof(body));
 
 	wire_put_u64(&w, m->mem_total);
@@ -429,6 +429,7 @@ int agent_put_usage(struct buf *out, const struct agent_usage *m)
 	wire_put_u64(&w, m->scratch_total);
 	wire_put_u64(&w, m->scratch_free);
 	wire_put_u32(&w, m->processes);
+	wire_put_u32(&w, m->commands);
 	return frame_add(out, FRAME_USAGE_REPLY, body, w.pos);
 }
 
@@ -442,6 +443,7 @@ enum proto_result agent_get_usage(const struct frame *f, struct agent_usage *m)
 	m->scratch_total = wire_get_u64(&r);
 	m->scratch_free = wire_get_u64(&r);
 	m->processes = wire_get_u32(&r);
+	m->commands = wire_get_u32(&r);
 	return fixed(&r);
 }
 

@@ -12,7 +12,7 @@
 #define AGENT_LIST_MAX	  4096 /* items of any list */
 #define AGENT_MOUNT_MAX	  64
 #define AGENT_CA_MAX	  8192
-#define AGENT_VERSION	  2 /* of HELLO */
+#define AGENT_VERSION	  3 /* of HELLO */
 #define AGENT_SESSION_MAX 32
 #define AGENT_CREDIT	  65536 /* bytes of STDIN granted at first */
 
@@ -64,7 +64,7 @@ void agent_exec_fini(struct agent_exec *m);
 int agent_put_exec(struct buf *out, const struct agent_exec *m) MUST_USE;
 enum proto_result agent_get_exec(const struct frame *f, struct agent_exec *ret_m) MUST_USE;
 
-enum { AGENT_ATTACH_REPLAY = 1 };
+enum { AGENT_ATTACH_REPLAY = 1, AGENT_ATTACH_WATCH = 2 }; /* one of them or none */
 struct agent_attach {
 	uint32_t flags;
 	uint16_t rows, cols;
@@ -120,6 +120,7 @@ enum proto_result agent_get_resize(const struct frame *f, struct agent_size *ret
 struct agent_usage {
 	uint64_t mem_total, mem_available, cpu_ms, scratch_total, scratch_free;
 	uint32_t processes;
+	uint32_t commands; /* of requests, sessions included, that have not ended */
 };
 int agent_put_usage(struct buf *out, const struct agent_usage *m) MUST_USE;
 enum proto_result agent_get_usage(const struct frame *f, struct agent_usage *ret_m) MUST_USE;

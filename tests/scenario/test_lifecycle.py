@@ -1,6 +1,8 @@
 """A birth and what comes after: stop, start, the daemon's death, two of everything, broken parts."""
+import json
 import os
 import pathlib
+import select
 import shutil
 import signal
 import socket
@@ -362,6 +364,35 @@ def test_logs(rig, box):
     while "on the console" not in rig.ok("logs", "--console", box.name).text:
         assert time.monotonic() < end
         time.sleep(0.2)
+
+
+def test_logs_that_go_on(rig, box):
+    """-f: what was there, what comes, line by line, and the end when the sandbox ends; Ctrl-C before."""
+    console = rig.popen("logs", "-f", "--console", "-n", "0", "--json", box.name, stdout=subprocess.PIPE)
+    agent = rig.popen("logs", "--follow", box.name, stdout=subprocess.PIPE)
+    try:
+        # written anew until it was seen: the followers may not have begun when the first is written
+        line = ""
+        end = time.monotonic() + 60
+        while "said-1" not in line:
+            assert time.monotonic() < end
+            box.root_ok("printf 'said-1\\n' > /dev/console")
+            if select.select([console.stdout], [], [], 1)[0]:
+                line = json.loads(console.stdout.readline())["line"]
+        rig.ok("run", "-d", "--name", box.name, "--", "/bin/sh", "-c", "echo from the agent; exec sleep 1000")
+        assert select.select([agent.stdout], [], [], 60)[0]
+        assert agent.stdout.readline() == b"from the agent\n"
+        third = rig.popen("logs", "-f", box.name, stdout=subprocess.DEVNULL)
+        third.send_signal(signal.SIGINT)
+        assert third.wait(20) == -signal.SIGINT
+        rig.ok("stop", box.name)
+        for one in (console, agent):
+            assert one.wait(30) == 0
+    finally:
+        for one in (console, agent):
+            one.kill()
+            one.wait()
+            one.stdout.close()
 
 
 def test_read_only_inside_a_writable_workspace_is_refused(rig):

@@ -194,10 +194,22 @@ static void do_put(struct agent *a, const struct frame *req, struct buf *b)
 		say(a, b);
 }
 
+/* do_watch() - the session has ended already, but its last line came after who watches */
+static void do_watch(struct agent *a, struct buf *b)
+{
+	if (agent_put_u32(b, FRAME_STARTED, 1) == 0 &&
+		frame_add(b, FRAME_STDOUT, "one\ntwo\nthr\xc3", 12) == 0 &&
+		agent_put_empty(b, FRAME_OK) == 0 &&
+		frame_add(b, FRAME_STDOUT, "\xa9\nfour\n", 7) == 0 &&
+		agent_put_exit(b, (struct agent_exit){0}) == 0)
+		say(a, b);
+}
+
 static void on_request(int fd)
 {
 	struct agent a = {.fd = fd};
 	struct agent_usage u = {.mem_total = 1000, .processes = 3};
+	struct agent_attach attach;
 	struct frame f;
 	struct buf b;
 	bool bye = false;
@@ -213,6 +225,11 @@ static void on_request(int fd)
 			do_put(&a, &f, &b);
 			break;
 		case FRAME_ATTACH:
+			if (agent_get_attach(&f, &attach) == PROTO_OK &&
+				attach.flags == AGENT_ATTACH_WATCH) {
+				do_watch(&a, &b);
+				break;
+			}
 			if (agent_put_u32(&b, FRAME_STARTED, 1) == 0 &&
 				frame_add(&b, FRAME_STDOUT, "one\ntwo\nthree\n", 14) == 0 &&
 				agent_put_exit(&b, (struct agent_exit){0}) == 0)

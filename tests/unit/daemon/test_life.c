@@ -525,6 +525,146 @@ static void test_logs(void **state)
 	assert_int_equal(error_of("GET", "/v1/sandboxes/one/logs?tail=-1", NULL, "invalid"), 400);
 }
 
+static void follow_begin(struct http_client *c, const char *target)
+{
+	struct http_ask ask = {.method = "GET", .target = target};
+	struct http_reply reply = {0};
+	struct err e = {0};
+
+	assert_int_equal(http_client_init(c, rig_connect(rig)), 0);
+	assert_int_equal(http_open(c, &ask, clock_ms() + 20000, &reply, &e), 0);
+	assert_int_equal(reply.status, 200);
+	assert_string_equal(reply.type, "text/plain; charset=utf-8");
+	http_reply_fini(&reply);
+}
+
+/* follow_expect() - exactly @text comes, in as many pieces as it likes */
+static void follow_expect(struct http_client *c, const char *text)
+{
+	struct err e = {0};
+	AUTO(buf) got;
+
+	buf_init(&got, 65536);
+	while (got.len < strlen(text))
+		assert_int_equal(http_piece(c, &got, clock_ms() + 20000, &e), 1);
+	assert_string_equal(buf_str(&got), text);
+}
+
+static void follow_expect_end(struct http_client *c)
+{
+	struct err e = {0};
+	AUTO(buf) got;
+
+	buf_init(&got, 65536);
+	assert_int_equal(http_piece(c, &got, clock_ms() + 20000, &e), 0);
+	assert_int_equal(got.len, 0);
+}
+
+static void write_console(const char *text, int flags)
+{
+	char below[128];
+	AUTO_FD fd = -1;
+
+	(void)snprintf(below, sizeof(below), "state/sandboxes/%s/console.log", rig_id(rig, "one"));
+	fd = open(rig_path(rig, below), O_WRONLY | O_CLOEXEC | flags);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	assert_int_equal(ftruncate(fd, lseek(fd, 0, SEEK_CUR)), 0);
+}
+
+/* longer than what the daemon finds its place again by */
+#define LONG "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789"
+
+static void test_follow_console(void **state)
+{
+	AUTO(http_client) c = {.fd = -1};
+
+	(void)state;
+	NEED_RIG();
+	rig_create(rig, "one");
+	rig_start(rig, "one");
+	follow_begin(&c, "/v1/sandboxes/one/logs?kind=console&tail=1&follow=1");
+	follow_expect(&c, "line 2\n");
+	write_console("more\n", O_APPEND);
+	follow_expect(&c, "more\n");
+	/* half a character is not sent */
+	write_console("a\xc3", O_APPEND);
+	follow_expect(&c, "a");
+	write_console("\xa9.\n", O_APPEND);
+	follow_expect(&c, "\xc3\xa9.\n");
+	/* the file was too long, and its older part was dropped */
+	write_console(LONG "\n", O_APPEND);
+	follow_expect(&c, LONG "\n");
+	write_console(LONG "\nafter\n", 0);
+	follow_expect(&c, "after\n");
+	/* nothing is left of what we know */
+	write_console("anew\n", 0);
+	follow_expect(&c, "anew\n");
+	assert_int_equal(rig_ask(rig, "POST", "/v1/sandboxes/one/stop", NULL, NULL), 200);
+	follow_expect_end(&c);
+	http_client_fini(&c);
+	/* and of one that is stopped: what there is, and the end */
+	follow_begin(&c, "/v1/sandboxes/one/logs?kind=console&follow=1");
+	follow_expect(&c, "anew\n");
+	follow_expect_end(&c);
+}
+
+static void test_follow_agent(void **state)
+{
+	AUTO(http_client) c = {.fd = -1};
+
+	(void)state;
+	NEED_RIG();
+	rig_create(rig, "one");
+	assert_int_equal(
+		error_of("GET", "/v1/sandboxes/one/logs?kind=agent&follow=1", NULL, "conflict"),
+		409);
+	rig_start(rig, "one");
+	follow_begin(&c, "/v1/sandboxes/one/logs?kind=agent&tail=2&follow=1");
+	follow_expect(&c, "two\nthr\xc3\xa9\nfour\n");
+	/* the session has ended, the sandbox not: it waits for another, and takes no old one for it */
+	assert_int_equal(rig_ask(rig, "POST", "/v1/sandboxes/one/stop", NULL, NULL), 200);
+	follow_expect_end(&c);
+}
+
+static unsigned fds_of(pid_t pid)
+{
+	char path[64];
+	unsigned n = 0;
+	DIR *d;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	d = opendir(path);
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* Who follows and goes leaves nothing behind, though nothing is ever written any more. */
+static void test_follower_goes(void **state)
+{
+	int64_t until = clock_ms() + 20000;
+	unsigned before;
+
+	(void)state;
+	NEED_RIG();
+	rig_create(rig, "one");
+	rig_start(rig, "one");
+	before = fds_of(rig->sbxd);
+	for (int i = 0; i < 2; i++) {
+		struct http_client c = {.fd = -1};
+
+		follow_begin(&c, i ? "/v1/sandboxes/one/logs?kind=agent&follow=1&tail=0"
+				   : "/v1/sandboxes/one/logs?kind=console&follow=1&tail=0");
+		http_client_fini(&c);
+	}
+	while (fds_of(rig->sbxd) > before && clock_ms() < until)
+		(void)poll(NULL, 0, 20);
+	assert_true(fds_of(rig->sbxd) <= before);
+}
+
 static void test_images_in_use(void **state)
 {
 	const struct js *v;
@@ -564,6 +704,9 @@ int main(void)
 		LIFE(test_streams),
 		LIFE(test_stream_of_a_guest_that_does_not_read),
 		LIFE(test_logs),
+		LIFE(test_follow_console),
+		LIFE(test_follow_agent),
+		LIFE(test_follower_goes),
 		LIFE(test_images_in_use),
 	};
 

@@ -179,6 +179,131 @@ static void test_detach_and_attach(void **state)
 	peer_close(&a);
 }
 
+/* watch_until() - frames of one who watches: until @text was seen, and OK if @live */
+static void watch_until(struct peer *p, struct buf *seen, const char *text, bool live)
+{
+	struct frame f;
+	bool ok = !live;
+
+	while (!ok || !strstr(buf_str(seen), text)) {
+		assert_true(peer_next(p, &f));
+		if (f.type == FRAME_STDOUT)
+			assert_int_equal(buf_add(seen, f.body, f.len), 0);
+		else if (f.type == FRAME_OK)
+			ok = true;
+		else
+			assert_int_equal(f.type, FRAME_STARTED);
+	}
+}
+
+static void test_watching(void **state)
+{
+	struct result res;
+	struct peer a, w;
+	AUTO(buf) seen;
+	AUTO(buf) watched;
+
+	buf_init(&seen, 1 << 20);
+	buf_init(&watched, 1 << 20);
+	peer_open(*state, &a);
+	exec_sh(&a, "echo first; read x; echo \"<$x>\"; read y; exit 6", TTY | AGENT_EXEC_PERSIST,
+		"main");
+	wait_for(&a, &seen, "first");
+	attach(*state, &w, "main", AGENT_ATTACH_WATCH);
+	watch_until(&w, &watched, "first", true); /* what was there, then OK */
+	type(&a, "in\r"); /* whoever is attached stays attached */
+	wait_for(&a, &seen, "<in>");
+	watch_until(&w, &watched, "<in>", false);
+	type(&a, "bye\r");
+	peer_collect(&a, NULL, 0, &res);
+	assert_int_equal(res.exit.code, 6);
+	result_fini(&res);
+	peer_close(&a);
+	for (int i = 0; i < 2; i++) { /* the second comes when all is over */
+		struct agent_exit x;
+		struct frame f;
+
+		do
+			assert_true(peer_next(&w, &f));
+		while (f.type != FRAME_EXIT);
+		assert_int_equal(agent_get_exit(&f, &x), PROTO_OK);
+		assert_int_equal(x.code, 6);
+		peer_expect_end(&w);
+		peer_close(&w);
+		if (i)
+			break;
+		attach(*state, &w, "main", AGENT_ATTACH_WATCH);
+		buf_clear(&watched);
+		watch_until(&w, &watched, "<in>", true);
+	}
+}
+
+/* Who does not read misses what the ring had no room for. The command does not wait for it. */
+static void test_slow_watcher(void **state)
+{
+	struct agent_exit x;
+	struct result res;
+	struct peer a, w;
+	struct frame f;
+	AUTO(buf) seen;
+
+	buf_init(&seen, 8 << 20);
+	peer_open(*state, &a);
+	exec_sh(&a, "read x; head -c 4000000 /dev/zero | tr '\\0' x; echo over; exit 3",
+		AGENT_EXEC_STDIN | AGENT_EXEC_PERSIST, "main");
+	(void)peer_expect(&a, FRAME_STARTED);
+	attach(*state, &w, "main", AGENT_ATTACH_WATCH);
+	(void)peer_expect(&w, FRAME_STARTED);
+	(void)peer_expect(&w, FRAME_OK);
+	peer_collect(&a, "\n", 1, &res);
+	assert_int_equal(res.exit.code, 3);
+	assert_int_equal(res.out.len, 4000005);
+	result_fini(&res);
+	peer_close(&a);
+	while (peer_next(&w, &f) && f.type == FRAME_STDOUT)
+		assert_int_equal(buf_add(&seen, f.body, f.len), 0);
+	assert_int_equal(f.type, FRAME_EXIT);
+	assert_int_equal(agent_get_exit(&f, &x), PROTO_OK);
+	assert_int_equal(x.code, 3);
+	assert_true(seen.len > 5 && seen.len < 4000005);
+	assert_memory_equal(seen.data + seen.len - 5, "over\n", 5);
+	peer_close(&w);
+}
+
+static void test_watchers_are_few_and_silent(void **state)
+{
+	struct peer a, w[GUEST_WATCHERS_MAX], one;
+	struct result res;
+
+	peer_open(*state, &a);
+	exec_sh(&a, "sleep 100", AGENT_EXEC_PERSIST, "main");
+	(void)peer_expect(&a, FRAME_STARTED);
+	for (unsigned i = 0; i < GUEST_WATCHERS_MAX; i++) {
+		attach(*state, &w[i], "main", AGENT_ATTACH_WATCH);
+		(void)peer_expect(&w[i], FRAME_STARTED);
+		(void)peer_expect(&w[i], FRAME_OK);
+	}
+	attach(*state, &one, "main", AGENT_ATTACH_WATCH);
+	peer_collect(&one, NULL, 0, &res);
+	assert_int_equal(res.error, EMFILE);
+	result_fini(&res);
+	peer_close(&one);
+	type(&w[0], "x"); /* it has nothing to say: that ends it, and makes room */
+	peer_expect_end(&w[0]);
+	peer_close(&w[0]);
+	attach(*state, &w[0], "main", AGENT_ATTACH_WATCH);
+	(void)peer_expect(&w[0], FRAME_STARTED);
+	/* the command's end is theirs, too */
+	assert_int_equal(agent_put_u8(&a.out, FRAME_SIGNAL, SIGKILL), 0);
+	peer_flush(&a);
+	peer_collect(&a, NULL, 0, &res);
+	assert_int_equal(res.exit.signal, SIGKILL);
+	result_fini(&res);
+	peer_close(&a);
+	for (unsigned i = 0; i < GUEST_WATCHERS_MAX; i++)
+		peer_close(&w[i]);
+}
+
 static void test_session_errors(void **state)
 {
 	struct result res;
@@ -439,6 +564,9 @@ int main(void)
 		T(test_hangup_of_terminal),
 		T(test_detach_and_attach),
 		T(test_session_errors),
+		T(test_watching),
+		T(test_slow_watcher),
+		T(test_watchers_are_few_and_silent),
 		T(test_session_cap),
 		T(test_replay_is_the_last_part),
 		T(test_clients_vanish),

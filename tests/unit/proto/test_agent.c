@@ -181,7 +181,7 @@ static int sample_resize(struct buf *out)
 
 static int sample_usage(struct buf *out)
 {
-	return agent_put_usage(out, &(struct agent_usage){1ull << 40, 2, 3, 4, 5, 6});
+	return agent_put_usage(out, &(struct agent_usage){1ull << 40, 2, 3, 4, 5, 6, 7});
 }
 
 static int sample_text(struct buf *out)
