@@ -35,9 +35,8 @@ static void test_resolver(void **state)
 
 static bool may_open(const struct jail_table *t, unsigned family, unsigned type)
 {
-	const struct seccomp_data d = {.nr = SYS_socket,
-		.arch = AUDIT_ARCH_X86_64,
-		.args = {family, type}};
+	const struct seccomp_data d = {
+		.nr = SYS_socket, .arch = AUDIT_ARCH_X86_64, .args = {family, type}};
 	struct sock_fprog prog = {0};
 	struct err e = {0};
 	uint32_t said;
