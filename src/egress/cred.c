@@ -133,33 +133,61 @@ static bool limit_codings(struct cred *c)
 	return cred_put(c, "accept-encoding", want, strlen(want));
 }
 
-static void find_slots(struct cred_match *l)
+static bool refuse_path(struct cred_match *l)
+{
+	return cred_refuse(l->c, 403, "ambiguous_path",
+		"servers may read the path in several ways (%s), and %s has credentials for some "
+		"paths only",
+		policy_path_flag_text(l->a->path_flags), l->a->host->name);
+}
+
+/* find_slots() - false: refused: a path that is looked at must have one reading (as in policy/decide.c) */
+static bool find_slots(struct cred_match *l)
 {
 	const struct vault_config *v = l->a->config;
 
 	if (l->a->q->scheme != EGRESS_HTTPS)
-		return;
-	for (size_t i = 0; i < v->n_slots && l->n < CRED_SLOTS_MAX; i++)
-		if (slot_matches(&v->slots[i], l->a->host, l->a->q->port, l->a->q->path))
-			l->slot[l->n++] = &v->slots[i];
+		return true;
+	for (size_t i = 0; i < v->n_slots; i++) {
+		const struct slot *s = &v->slots[i];
+
+		if (!pattern_matches(&s->pattern, l->a->host, l->a->q->port))
+			continue;
+		if (s->slot->path[0] && l->a->path_flags)
+			return refuse_path(l);
+		if (!slot_matches(s, l->a->host, l->a->q->port, l->a->q->path)) {
+			if (l->n_elsewhere < CRED_SLOTS_MAX)
+				l->elsewhere[l->n_elsewhere++] = s;
+		} else if (l->n < CRED_SLOTS_MAX) {
+			l->slot[l->n++] = s;
+		}
+	}
+	return true;
 }
 
-static void find_oauth(struct cred_match *l)
+static bool find_oauth(struct cred_match *l)
 {
 	const struct vault_config *v = l->a->config;
+	const char *method = l->a->q->method;
+	bool read = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 
 	if (l->a->q->scheme != EGRESS_HTTPS || l->a->q->port != 443)
-		return;
+		return true;
 	for (uint32_t i = 0; i < v->c.n_oauth; i++) {
 		const struct egress_oauth *o = &v->c.oauth[i];
 
+		if (strcmp(o->host, l->a->host->name) != 0)
+			continue;
+		/* Tokens are asked for by POST (RFC 6749 3.2): other ambiguous paths may be read. */
+		if (l->a->path_flags && !read)
+			return refuse_path(l);
 		/* Widely, as a denial matches: tokens of an endpoint that is spelled otherwise would pass. */
-		if (strcmp(o->host, l->a->host->name) == 0 &&
-			(policy_path_matches(o->path, l->a->q->path, true) ||
-				(o->device_path[0] &&
-					policy_path_matches(o->device_path, l->a->q->path, true))))
+		if ((policy_path_matches(o->path, l->a->q->path, true) ||
+			    (o->device_path[0] &&
+				    policy_path_matches(o->device_path, l->a->q->path, true))))
 			l->c->oauth = o;
 	}
+	return true;
 }
 
 static bool manage(struct cred_match *l)
@@ -189,11 +217,14 @@ bool cred_apply(struct cred *c, const struct cred_ask *a)
 	c->query = a->q->query;
 	if (a->config->c.n_credentials == 0 && a->config->c.n_oauth == 0)
 		return true;
-	find_slots(&l);
-	find_oauth(&l);
+	if (!find_slots(&l) || !find_oauth(&l))
+		return false;
 	if (l.n > 0 && !manage(&l))
 		return false;
 	if (!cred_match_no_strays(&l))
+		return false;
+	/* The host is managed as a whole: no key of one's own beside the paths of ours. */
+	if (l.n == 0 && l.n_elsewhere > 0 && !cred_match_no_foreign(&l))
 		return false;
 	if (c->oauth)
 		c->body = CRED_BODY_TOKEN;

@@ -46,6 +46,7 @@ struct cred_ask {
 	const struct secrets *secrets;
 	const struct egress_request *q;
 	const struct policy_host *host;
+	unsigned path_flags; /* of policy_path_canon(): why servers may read the path differently */
 };
 
 /* cred_apply() - false: refused, c->status, code and text say how. @c is to be cred_clear()ed either way. */

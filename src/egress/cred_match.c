@@ -282,6 +282,14 @@ bool cred_match_no_foreign(struct cred_match *l)
 			return cred_refuse(l->c, 403, "foreign_credential",
 				"%s holds a credential that is not this sandbox's", location(s));
 	}
+	for (unsigned i = 0; i < l->n_elsewhere; i++) {
+		const struct slot *s = l->elsewhere[i];
+
+		if (s->slot->kind != EGRESS_SLOT_PLACEHOLDER &&
+			!(l->hit && same_location(l->hit, s)) && try_slot(l, s) != 0)
+			return cred_refuse(l->c, 403, "foreign_credential",
+				"%s holds a credential that is not for this path", location(s));
+	}
 	for (size_t i = 0; i < ARRAY_LEN(usual); i++) {
 		if (l->hit && l->hit_field >= 0 && strcasecmp(location(l->hit), usual[i]) == 0)
 			continue;

@@ -15,6 +15,8 @@ struct cred_match {
 	const struct cred_ask *a;
 	const struct slot *slot[CRED_SLOTS_MAX];
 	unsigned n;
+	const struct slot *elsewhere[CRED_SLOTS_MAX]; /* for other paths of this host */
+	unsigned n_elsewhere;
 	const struct slot *hit; /* the guest sent its stand-in in that slot */
 	int hit_field; /* index of the field it stood in; -1: in the query */
 };

@@ -7,8 +7,11 @@
 
 static struct cred_ask ask_of(const struct chan *c)
 {
-	return (struct cred_ask){
-		.config = c->config, .secrets = c->v->secrets, .q = &c->q, .host = &c->host};
+	return (struct cred_ask){.config = c->config,
+		.secrets = c->v->secrets,
+		.q = &c->q,
+		.host = &c->host,
+		.path_flags = c->path_flags};
 }
 
 void exchange_clear(struct chan *c)

@@ -198,6 +198,22 @@ def test_cr05_whole_requests_echoed_back_and_unknown_encodings(world, held):
     clean(held.guest.request("other.test", f"/redirect?to=/x&key={held.key}").raw, held.secrets)
 
 
+def test_hx07_a_credential_for_some_paths_and_spellings_of_others(world, make_pair):
+    """No rule looks at paths here: that the credential does is enough for a path to need one reading."""
+    stand_in, secret = sentinel(), "path" + os.urandom(16).hex()
+    pair = make_pair(["api.test:443"], [m.Credential("scoped", stand_in, [m.Slot("api.test:443", path="/repos/o/r/**")])])
+    pair.put_secret("scoped", secret)
+    g, mark = Guest(pair), world.mark()
+    for path in ("/repos/o/r/..%2f..%2fx", "/repos/o/r/..%5cx", "/repos/o/r/..;/..;/x", "/repos/o/r/%252e%252e/x", "/repos/o/r//x",
+                 "/repos/o/r/a;b", "/repos/o/r/%c0%ae%c0%ae/x", "//repos/o/r/x", "/repos/o%2fr/x", "/repos/o/r/a%3fb", "/repos/o/r/%01",
+                 "/repos/o/r/../../x", "/repos/o/r/%2e%2e/x", "/repos/o/R/x", "/repos/o/r2"):
+        for fields in ([("Authorization", f"Bearer {stand_in}")], []):
+            assert g.request("api.test", path, fields=fields).status in ((400, 403) if fields else (200, 400, 403)), path
+    assert all(secret not in h and stand_in not in h for h in heads(world, mark))
+    assert g.request("api.test", "/repos/o/r/./x/../y", fields=[("Authorization", f"Bearer {stand_in}")]).status == 200
+    assert heads(world, mark)[-1].startswith("GET /repos/o/r/y ") and f"Bearer {secret}\r\n" in heads(world, mark)[-1]
+
+
 def test_cr07_encoded_stand_ins_are_replaced_whole_or_refused(world, held):
     g, mark, s = held.guest, world.mark(), held.api
     half = len(s) // 2

@@ -7,6 +7,7 @@
 #define KEY	 "sbx-standin-cccccccccccccccccccccccc"
 #define BASIC	 "sbx-standin-dddddddddddddddddddddddd"
 #define MARK	 "sbx-standin-eeeeeeeeeeeeeeeeeeeeeeee"
+#define SCOPED	 "sbx-standin-ffffffffffffffffffffffff"
 #define REAL	 "ghp_RealRealRealReal0123"
 #define REAL_KEY "key+with/odd=chars&more"
 
@@ -38,6 +39,7 @@ static int set_up(void **state)
 	rig_host(&r, "q.test.example", 443, &o);
 	rig_host(&r, "free.test.example", 443, &o);
 	rig_host(&r, "mark.test.example", 443, &o);
+	rig_host(&r, "path.test.example", 443, &o);
 	rig_rule(&r, POLICY_ALLOW, "**");
 	rig_slot(&r, "token", TOKEN, EGRESS_SLOT_HEADER, "api.test.example", "Authorization",
 		"Bearer %s", "");
@@ -46,7 +48,11 @@ static int set_up(void **state)
 	rig_slot(&r, "key", KEY, EGRESS_SLOT_QUERY, "q.test.example", "key", "", "");
 	rig_slot(&r, "basic", BASIC, EGRESS_SLOT_BASIC, "git.test.example", "", "", "x-token");
 	rig_slot(&r, "mark", MARK, EGRESS_SLOT_PLACEHOLDER, "mark.test.example", "x-note", "", "");
+	rig_slot(&r, "scoped", SCOPED, EGRESS_SLOT_HEADER, "path.test.example", "authorization",
+		"Bearer %s", "");
+	r.slots[r.c.n_credentials - 1].path = "/repos/o/r/**";
 	rig_configure(&r);
+	rig_secret(&r, "scoped", REAL);
 	rig_secret(&r, "token", REAL);
 	rig_secret(&r, "other", "other-secret-value");
 	rig_secret(&r, "key", REAL_KEY);
@@ -216,6 +222,48 @@ static void test_refusals(void **state)
 		run(&cases[i]);
 }
 
+/* What has several readings gets nothing where some paths of the host have a credential (D6) */
+static void test_paths(void **state)
+{
+	static const char *const ambiguous[] = {"/repos/o/r/a//b", "/repos/o/r/a%2Fb",
+		"/repos/o/r/..%2F..%2Fx", "/repos/o/r/..%5Cx", "/repos/o/r/..;/x",
+		"/repos/o/r/a%3Bb", "/repos/o/r/%252E%252E/x", "/repos/o/r/%01",
+		"/repos/o/r/%C0%AE", "/repos/o/r/a%3Fb", "/repos/o/r/a%23b", "//repos/o/r/x",
+		"/repos;/o/r/x", "/x%2Frepos/o/r/y", "/x//y"};
+	static const struct try clear[] = {
+		{"path.test.example", "/repos/o/r/x", NULL, "authorization", "Bearer " SCOPED, 200,
+			NULL, "authorization: Bearer " REAL "\r\n", "scoped"},
+		{"path.test.example", "/repos/o/r", NULL, NULL, NULL, 200, NULL,
+			"authorization: Bearer " REAL "\r\n", "scoped"},
+		{"path.test.example", "/repos/o/r2", NULL, "authorization", "Bearer " SCOPED, 403,
+			"sentinel", NULL, NULL},
+		{"path.test.example", "/repos/o/R", NULL, "authorization", "Bearer " SCOPED, 403,
+			"sentinel", NULL, NULL},
+		{"path.test.example", "/other", NULL, NULL, NULL, 200, NULL, NULL, NULL},
+		/* the host is managed as a whole */
+		{"path.test.example", "/other", NULL, "authorization", "Bearer mine", 403,
+			"foreign_credential", NULL, NULL},
+		{"path.test.example", "/repos/o/r/x", NULL, "authorization", "Bearer mine", 403,
+			"foreign_credential", NULL, NULL},
+		/* where no path is looked at, it is sent as it stands */
+		{"api.test.example", "/a//b;c%2Fd", NULL, NULL, NULL, 200, NULL,
+			"GET /a//b;c%2Fd HTTP", "token"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(ambiguous); i++) {
+		struct try t = {"path.test.example", ambiguous[i], NULL, NULL, NULL, 403,
+			"ambiguous_path", NULL, NULL};
+
+		run(&t);
+		t.name = "authorization";
+		t.value = "Bearer " SCOPED;
+		run(&t);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(clear); i++)
+		run(&clear[i]);
+}
+
 static void test_twice_in_one_request(void **state)
 {
 	struct egress_request q = rig_get("api.test.example", "/");
@@ -363,6 +411,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_twice_in_one_request),
 		cmocka_unit_test(test_bodies),
 		cmocka_unit_test(test_never_without_tls),

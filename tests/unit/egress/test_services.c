@@ -267,6 +267,9 @@ static void test_device_codes(void **state)
 	rig_ask(&r, &q, NULL, &a);
 	assert_string_equal(a.code, "sentinel");
 	buf_fini(&a.body);
+	oidc_ask("/oauth//token", FORM, "code=x", 403, &a);
+	assert_string_equal(a.code, "ambiguous_path");
+	buf_fini(&a.body);
 	oidc_ask("/OAuth/Device/", FORM, "client_id=x", 200, &a);
 	assert_non_null(strstr(a.body.data, "\"device_code\":\"" DEVICE "\""));
 	buf_fini(&a.body);
