@@ -82,6 +82,8 @@ int kit_setup_tar(const struct kit *k, const char *workdir, uint32_t uid, uint32
 /* kit_name_ok() - may a kit be called that? Such a name is one harmless path component. */
 bool kit_name_ok(const char *s);
 
+/* kit_not_found() - -ENOENT: says what there is instead */
+int kit_not_found(const char *ref, const char *data_dir, struct err *e);
 /* kit_list() - names of the built-in kits, sorted; kit_strv_fini() */
 int kit_list(const char *data_dir, struct kit_strv *ret_names, struct err *e) MUST_USE;
 #endif

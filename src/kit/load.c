@@ -57,8 +57,7 @@ int kit_list(const char *data_dir, struct kit_strv *ret_names, struct err *e)
 	return 0;
 }
 
-/* not_found() - says what there is instead */
-static int not_found(const char *ref, const char *data_dir, struct err *e)
+int kit_not_found(const char *ref, const char *data_dir, struct err *e)
 {
 	int r = err_set(e, ERR_NOT_FOUND, -ENOENT, "agent or kit '%s' not found", ref);
 	struct kit_strv names;
@@ -82,13 +81,13 @@ static int open_kit(const char *ref, const char *data_dir, char path[PATH_MAX], 
 	int fd;
 
 	if (!local && !kit_name_ok(ref))
-		return not_found(ref, data_dir, e);
+		return kit_not_found(ref, data_dir, e);
 	if (snprintf(path, PATH_MAX, local ? "%s" : "%s/kits/%s", local ? ref : data_dir, ref) >=
 		PATH_MAX)
 		return err_sys(e, -ENAMETOOLONG, "open kit '%.100s'", ref);
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 && !local && errno == ENOENT)
-		return not_found(ref, data_dir, e);
+		return kit_not_found(ref, data_dir, e);
 	return fd < 0 ? err_sys(e, -errno, "open kit '%s'", path) : fd;
 }
 

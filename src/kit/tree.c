@@ -96,6 +96,19 @@ static int append(struct kit_tree *t, const struct kit_entry *entry)
 	return 0;
 }
 
+bool kit_tree_wants(const char *path)
+{
+	return strcmp(path, "spec.yaml") == 0 || strcmp(path, "files") == 0 ||
+	       strncmp(path, "files/", strlen("files/")) == 0;
+}
+
+int kit_tree_judge(const char *root, const struct kit_entry *entry, struct err *e)
+{
+	const char *fault = path_fault(entry->path);
+
+	return fault ? refuse(e, root, entry->path, fault) : 0;
+}
+
 int kit_tree_add(struct kit_tree *t, const char *root, const struct kit_entry *entry, struct err *e)
 {
 	struct kit_entry copy = *entry;

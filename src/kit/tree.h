@@ -44,6 +44,10 @@ void kit_tree_auto(struct kit_tree *t);
  */
 int kit_tree_add(struct kit_tree *t, const char *root, const struct kit_entry *entry,
 	struct err *e) MUST_USE;
+/* kit_tree_judge() - as kit_tree_add() would judge path and kind, without adding */
+int kit_tree_judge(const char *root, const struct kit_entry *entry, struct err *e) MUST_USE;
+/* kit_tree_wants() - is it part of a kit: spec.yaml, or files/ and what is beneath? */
+bool kit_tree_wants(const char *path);
 /* kit_tree_seal() - sort, add parents that no source named, refuse doubles and files in files */
 int kit_tree_seal(struct kit_tree *t, const char *root, struct err *e) MUST_USE;
 /* kit_tree_find() - NULL: not there. Sealed trees only. */
