@@ -149,14 +149,24 @@ static bool quiet(const struct up *u)
 	return poll(&p, 1, 0) == 0;
 }
 
+/* is_free() - can it take one more? Cheaper than alike() and above all than the policy, and most are busy. */
+static bool is_free(const struct up *u, const struct up_goal *g)
+{
+	if (u->dead || u->state != UP_READY)
+		return false;
+	if (!u->h2)
+		return u->idle_since != 0;
+	return g->h2 && u->n_streams < H2_STREAMS_MAX && !h2_refuses(u->h2);
+}
+
 struct up *up_find(struct vault *v, const struct up_goal *g)
 {
 	for (struct up *u = v->ups; u; u = u->next) {
-		if (u->state != UP_READY || !alike(u, g) || !allowed_again(u, g))
+		if (!is_free(u, g) || !alike(u, g) || !allowed_again(u, g))
 			continue;
-		if (u->h2 && g->h2 && !h2_refuses(u->h2) && u->n_streams < H2_STREAMS_MAX)
+		if (u->h2)
 			return u;
-		if (u->h2 || !u->idle_since || !quiet(u))
+		if (!quiet(u))
 			continue;
 		u->idle_since = 0;
 		v->n_idle--;
