@@ -16,7 +16,7 @@ static const char *const overriding[] = {"x-http-method", "x-http-method-overrid
 static bool in_list(const char *const *list, size_t n, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
-		if (strcmp(list[i], name) == 0)
+		if (list[i][0] == name[0] && strcmp(list[i], name) == 0)
 			return true;
 	return false;
 }

@@ -1,4 +1,5 @@
 #include "http/internal.h"
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 
@@ -7,46 +8,64 @@
  */
 enum { ONCE = 1, ONCE_ASKED = 2, NO_TRAILER = 4, NOT_HOP = 8 };
 
+#define KNOWN(name, rules)                                                                         \
+	{                                                                                          \
+		name, sizeof(name) - 1, rules                                                      \
+	}
+
 static const struct {
 	const char *name;
+	size_t len;
 	unsigned
 		rules; /* ONCE: in any message; ONCE_ASKED: in requests; NOT_HOP: not in Connection */
 } known[] = {
-	{"host", ONCE | NO_TRAILER | NOT_HOP},
-	{"content-length", ONCE | NO_TRAILER | NOT_HOP},
-	{"transfer-encoding", ONCE | NO_TRAILER},
-	{"connection", NO_TRAILER | NOT_HOP},
-	{"upgrade", ONCE_ASKED | NO_TRAILER},
-	{"expect", ONCE | NO_TRAILER | NOT_HOP},
-	{"content-type", ONCE_ASKED | NO_TRAILER | NOT_HOP},
-	{"content-encoding", NO_TRAILER | NOT_HOP},
-	{"content-range", NO_TRAILER | NOT_HOP},
-	{"authorization", ONCE | NO_TRAILER | NOT_HOP},
-	{"proxy-authorization", ONCE | NO_TRAILER | NOT_HOP},
-	{"x-api-key", ONCE_ASKED | NO_TRAILER | NOT_HOP},
-	{"cookie", NO_TRAILER | NOT_HOP},
-	{"set-cookie", NO_TRAILER},
-	{"origin", ONCE_ASKED | NO_TRAILER | NOT_HOP},
-	{"location", NO_TRAILER},
-	{"trailer", NO_TRAILER},
-	{"te", NO_TRAILER},
+	KNOWN("host", ONCE | NO_TRAILER | NOT_HOP),
+	KNOWN("content-length", ONCE | NO_TRAILER | NOT_HOP),
+	KNOWN("transfer-encoding", ONCE | NO_TRAILER),
+	KNOWN("connection", NO_TRAILER | NOT_HOP),
+	KNOWN("upgrade", ONCE_ASKED | NO_TRAILER),
+	KNOWN("expect", ONCE | NO_TRAILER | NOT_HOP),
+	KNOWN("content-type", ONCE_ASKED | NO_TRAILER | NOT_HOP),
+	KNOWN("content-encoding", NO_TRAILER | NOT_HOP),
+	KNOWN("content-range", NO_TRAILER | NOT_HOP),
+	KNOWN("authorization", ONCE | NO_TRAILER | NOT_HOP),
+	KNOWN("proxy-authorization", ONCE | NO_TRAILER | NOT_HOP),
+	KNOWN("x-api-key", ONCE_ASKED | NO_TRAILER | NOT_HOP),
+	KNOWN("cookie", NO_TRAILER | NOT_HOP),
+	KNOWN("set-cookie", NO_TRAILER),
+	KNOWN("origin", ONCE_ASKED | NO_TRAILER | NOT_HOP),
+	KNOWN("location", NO_TRAILER),
+	KNOWN("trailer", NO_TRAILER),
+	KNOWN("te", NO_TRAILER),
 };
+
+static_assert(ARRAY_LEN(known) <= 32, "a bit for each");
+
+/* A field's length is compared first: most differ in it. */
+static bool is_named(const struct http_field *f, const char *name, size_t len)
+{
+	return f->name_len == len && strncasecmp(f->name, name, len) == 0;
+}
 
 const char *http_field(const struct http_head *h, const char *name)
 {
+	size_t len = strlen(name);
+
 	for (size_t i = 0; i < h->n_fields; i++)
-		if (strcasecmp(h->fields[i].name, name) == 0)
+		if (is_named(&h->fields[i], name, len))
 			return h->fields[i].value;
 	return NULL;
 }
 
-static size_t count_field(const struct http_head *h, const char *name)
+/* known_at() - its place in known[], or the number of those there */
+static size_t known_at(const char *name, size_t len)
 {
-	size_t n = 0;
+	size_t i = 0;
 
-	for (size_t i = 0; i < h->n_fields; i++)
-		n += strcasecmp(h->fields[i].name, name) == 0;
-	return n;
+	while (i < ARRAY_LEN(known) &&
+		(known[i].len != len || strncasecmp(known[i].name, name, len) != 0))
+		i++;
+	return i;
 }
 
 bool http_has_token(const char *list, const char *token)
@@ -69,7 +88,7 @@ bool http_has_token(const char *list, const char *token)
 static bool connection_has(const struct http_head *h, const char *token)
 {
 	for (size_t i = 0; i < h->n_fields; i++)
-		if (strcasecmp(h->fields[i].name, "connection") == 0 &&
+		if (is_named(&h->fields[i], "connection", 10) &&
 			http_has_token(h->fields[i].value, token))
 			return true;
 	return false;
@@ -77,26 +96,21 @@ static bool connection_has(const struct http_head *h, const char *token)
 
 bool http_known(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (strcasecmp(known[i].name, name) == 0)
-			return true;
-	return false;
+	return known_at(name, strlen(name)) < ARRAY_LEN(known);
 }
 
 bool http_once(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (strcasecmp(known[i].name, name) == 0)
-			return known[i].rules & (ONCE | ONCE_ASKED);
-	return false;
+	size_t i = known_at(name, strlen(name));
+
+	return i < ARRAY_LEN(known) && (known[i].rules & (ONCE | ONCE_ASKED));
 }
 
 bool http_trailer_ok(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (strcasecmp(known[i].name, name) == 0)
-			return !(known[i].rules & NO_TRAILER);
-	return true;
+	size_t i = known_at(name, strlen(name));
+
+	return i == ARRAY_LEN(known) || !(known[i].rules & NO_TRAILER);
 }
 
 bool http_host_ok(const char *s, size_t len, bool need_port)
@@ -208,16 +222,24 @@ static const char *judge_framing(struct http_head *h)
 
 static const char *judge_fields(struct http_parser *p)
 {
+	const unsigned once = p->side == HTTP_REQUEST ? ONCE | ONCE_ASKED : ONCE;
 	const struct http_head *h = &p->head;
+	bool connection = false;
+	uint32_t seen = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-		unsigned once = p->side == HTTP_REQUEST ? ONCE | ONCE_ASKED : ONCE;
+	for (size_t i = 0; i < h->n_fields; i++) {
+		size_t at = known_at(h->fields[i].name, h->fields[i].name_len);
 
-		if ((known[i].rules & once) && count_field(h, known[i].name) > 1)
+		if (at == ARRAY_LEN(known))
+			continue;
+		if ((known[at].rules & once) && (seen >> at & 1))
 			return "a header field is there twice";
+		seen |= UINT32_C(1) << at;
+		connection |= is_named(&h->fields[i], "connection", 10);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(known) && connection; i++)
 		if ((known[i].rules & NOT_HOP) && connection_has(h, known[i].name))
 			return "Connection names a field that is not hop-by-hop";
-	}
 	return NULL;
 }
 

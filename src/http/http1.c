@@ -6,7 +6,8 @@
 #define TEXT_FIRST   4096 /* most heads fit */
 #define FIELDS_FIRST 32
 
-/* How it works: one byte moves the parser from state to state (step_*()); pieces of the head are
+/* How it works: one byte moves the parser from state to state (step_*()), but for those that change nothing
+ * (take_run()); pieces of the head are
  * collected, each terminated, in text[]; when the empty line is complete, http_judge() looks at the
  * head as a whole and sets the state of the body. Bodies are not copied: HTTP_DATA points into the
  * caller's bytes. S_BAD and S_DONE are left by http_parser_next() alone (S_BAD never).
@@ -525,6 +526,41 @@ static enum http_event give(struct http_parser *p, const char *in, size_t len, s
 	return HTTP_DATA;
 }
 
+/* take_run() - bytes of a name, value or target that need no thought; the others go one by one */
+static size_t take_run(struct http_parser *p, const char *in, size_t len)
+{
+	size_t room = p->text_cap - p->text_len; /* two are left, as make_room() has it */
+	size_t most = p->limit.head_max - p->bytes, n = 0;
+	unsigned mask;
+
+	switch ((int)p->state) {
+	case S_TARGET:
+		mask = HTTP_C_TARGET;
+		if (most > p->limit.target_max - piece_len(p))
+			most = p->limit.target_max - piece_len(p);
+		break;
+	case S_NAME:
+		mask = HTTP_C_TOKEN;
+		break;
+	case S_VALUE:
+		mask = HTTP_C_VALUE;
+		break;
+	default:
+		return 0;
+	}
+	if (most > len)
+		most = len;
+	if (most + 2 > room)
+		most = room > 2 ? room - 2 : 0;
+	while (n < most && http_is((unsigned char)in[n], mask)) {
+		p->text[p->text_len + n] = in[n];
+		n++;
+	}
+	p->text_len += n;
+	p->bytes += n;
+	return n;
+}
+
 enum http_event http_parse(struct http_parser *p, const void *in, size_t len, size_t *ret_used,
 	const char **ret_data, size_t *ret_len)
 {
@@ -545,6 +581,9 @@ enum http_event http_parse(struct http_parser *p, const void *in, size_t len, si
 			return HTTP_MORE;
 		if (p->state == S_LENGTH || p->state == S_CHUNK || p->state == S_CLOSE)
 			return give(p, s + *ret_used, len - *ret_used, ret_used, ret_data, ret_len);
+		*ret_used += take_run(p, s + *ret_used, len - *ret_used);
+		if (*ret_used == len)
+			return HTTP_MORE;
 		c = (unsigned char)s[(*ret_used)++];
 		ev = p->state < S_INTERIM ? step_head(p, c) : step_body(p, c);
 		if (ev != HTTP_MORE)
