@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <sys/epoll.h>
 
-#define EVENTS_PER_ROUND 32
+#define EVENTS_PER_ROUND 64
 
 struct loop_fd {
 	struct loop *loop;

@@ -1,7 +1,8 @@
 #include "base/wire.h"
+#include <endian.h>
 #include <string.h>
 
-static const uint8_t *take(struct wire_r *r, size_t len)
+static inline const uint8_t *take(struct wire_r *r, size_t len)
 {
 	const uint8_t *p;
 
@@ -14,14 +15,15 @@ static const uint8_t *take(struct wire_r *r, size_t len)
 	return p;
 }
 
-static uint64_t get_le(struct wire_r *r, unsigned bytes)
+/* Inlined, so that each of the few sizes becomes one load or store: messages are made of these. */
+static inline __attribute__((always_inline)) uint64_t get_le(struct wire_r *r, unsigned bytes)
 {
 	const uint8_t *p = take(r, bytes);
 	uint64_t v = 0;
 
-	for (unsigned i = 0; p && i < bytes; i++)
-		v |= (uint64_t)p[i] << (8 * i);
-	return v;
+	if (p)
+		memcpy(&v, p, bytes);
+	return le64toh(v);
 }
 
 uint8_t wire_get_u8(struct wire_r *r)
@@ -91,13 +93,17 @@ void wire_put_bytes(struct wire_w *w, const void *p, size_t len)
 	w->pos += len;
 }
 
-static void put_le(struct wire_w *w, uint64_t v, unsigned bytes)
+static inline __attribute__((always_inline)) void put_le(
+	struct wire_w *w, uint64_t v, unsigned bytes)
 {
-	uint8_t b[8];
+	const uint64_t le = htole64(v);
 
-	for (unsigned i = 0; i < bytes; i++)
-		b[i] = (uint8_t)(v >> (8 * i));
-	wire_put_bytes(w, b, bytes);
+	if (w->bad || bytes > w->cap - w->pos) {
+		w->bad = true;
+		return;
+	}
+	memcpy(w->p + w->pos, &le, bytes);
+	w->pos += bytes;
 }
 
 void wire_put_u8(struct wire_w *w, uint8_t v)

@@ -68,6 +68,12 @@ struct egress_frame {
  */
 enum frame_result egress_next_frame(
 	const void *p, size_t len, size_t *ret_used, struct egress_frame *ret_f) MUST_USE;
+/* egress_next_data() - where the first frame is DATA: FRAME_GOT and *ret_f is what is there of its payload
+ * (its head is EGRESS_FRAME_HEAD bytes), *ret_left what is still to come, after which *ret_end tells; a boundary of such frames
+ * means nothing, so who gets many bytes need not wait for the last. FRAME_MORE: it is another, or too little of it is here.
+ */
+enum frame_result egress_next_data(const void *p, size_t len, struct egress_frame *ret_f,
+	size_t *ret_left, bool *ret_end) MUST_USE;
 /* egress_frame_head() - header of a frame with @len bytes of payload (len <= EGRESS_FRAME_MAX) */
 void egress_frame_head(uint8_t dst[EGRESS_FRAME_HEAD], enum egress_type type, bool end, size_t len);
 /* egress_put_data() - DATA; @len 0 only with @end */

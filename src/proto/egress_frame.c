@@ -60,6 +60,37 @@ enum frame_result egress_next_frame(
 	return FRAME_GOT;
 }
 
+enum frame_result egress_next_data(
+	const void *p, size_t len, struct egress_frame *ret_f, size_t *ret_left, bool *ret_end)
+{
+	struct wire_r r = wire_reader(p, len);
+	size_t size, here, used;
+
+	switch (egress_next_frame(p, len, &used, ret_f)) {
+	case FRAME_BAD:
+		return FRAME_BAD;
+	case FRAME_GOT:
+		*ret_left = 0;
+		*ret_end = ret_f->end;
+		return ret_f->type == EGRESS_DATA ? FRAME_GOT : FRAME_MORE;
+	case FRAME_MORE:
+	default:
+		break;
+	}
+	if (len <= EGRESS_FRAME_HEAD)
+		return FRAME_MORE;
+	/* The head is a good one: it was looked at above. */
+	size = wire_get_u32(&r);
+	if (wire_get_u8(&r) != EGRESS_DATA)
+		return FRAME_MORE;
+	here = len - EGRESS_FRAME_HEAD;
+	*ret_f = (struct egress_frame){
+		.type = EGRESS_DATA, .body = (const uint8_t *)p + EGRESS_FRAME_HEAD, .len = here};
+	*ret_left = size - here;
+	*ret_end = wire_get_u8(&r) & EGRESS_END;
+	return FRAME_GOT;
+}
+
 void egress_frame_head(uint8_t dst[EGRESS_FRAME_HEAD], enum egress_type type, bool end, size_t len)
 {
 	struct wire_w w = wire_writer(dst, EGRESS_FRAME_HEAD);

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 
 #define RECORD	    16384 /* bytes in one, at most */
-#define GATHER	    4 /* records in one system call */
+#define GATHER	    (TLS_WRITE_MANY / RECORD) /* records in one system call */
 #define RECORD_COST 256 /* head, tag, padding */
 #define READ_AHEAD  (2 * (RECORD + RECORD_COST))
 
@@ -268,6 +268,15 @@ bool tls_name_ok(const char *name)
 
 /* ---- progress ---- */
 
+/* forget_errors() - SSL_get_error() looks at the queue, which is to hold nothing of another's. Clearing costs
+ * more than looking, and there is hardly ever anything.
+ */
+static void forget_errors(void)
+{
+	if (ERR_peek_error())
+		ERR_clear_error();
+}
+
 /* why_alert() - the words for what happens often enough to be read by people */
 static void why_failed(struct tls *t)
 {
@@ -291,7 +300,7 @@ enum tls_step tls_handshake(struct tls *t)
 
 	if (t->broken)
 		return TLS_FAILED;
-	ERR_clear_error();
+	forget_errors();
 	r = SSL_do_handshake(t->ssl);
 	if (r == 1)
 		return TLS_DONE;
@@ -372,7 +381,7 @@ ssize_t tls_read(struct tls *t, void *p, size_t cap)
 	if (t->broken)
 		return -EPROTO;
 	assert(cap > 0);
-	ERR_clear_error();
+	forget_errors();
 	r = SSL_read_ex(t->ssl, p, cap, &got);
 	return r == 1 ? (ssize_t)read_more(t, p, got, cap) : stuck(t, r);
 }
@@ -383,7 +392,7 @@ static ssize_t write_record(struct tls *t, const void *p, size_t len)
 	ssize_t n;
 	int r;
 
-	ERR_clear_error();
+	forget_errors();
 	r = SSL_write_ex(t->ssl, p, len, &done);
 	if (r == 1)
 		return (ssize_t)done;

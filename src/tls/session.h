@@ -35,6 +35,7 @@ uint32_t tls_wants(const struct tls *t);
  * without a word (cut, perhaps by someone else); -EPROTO
  */
 ssize_t tls_read(struct tls *t, void *p, size_t cap) MUST_USE;
+#define TLS_WRITE_MANY 65536 /* so many bytes fill whole records and go by one system call */
 /* tls_write() - bytes taken, maybe fewer than @len; after -EAGAIN the same bytes come first again.
  * -EAGAIN, -EPIPE, -EPROTO.
  */

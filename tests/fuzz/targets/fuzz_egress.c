@@ -56,11 +56,29 @@ static int again(struct buf *b, const struct egress_frame *f)
 	return 1;
 }
 
+/* pieces() - what is given out of DATA is what stands there, and no more than was said follows */
+static void pieces(const uint8_t *p, size_t size)
+{
+	struct egress_frame f, whole;
+	size_t left, used;
+	bool end;
+
+	if (egress_next_data(p, size, &f, &left, &end) != FRAME_GOT)
+		return;
+	assert(f.type == EGRESS_DATA && f.body == p + EGRESS_FRAME_HEAD);
+	assert(f.len <= size - EGRESS_FRAME_HEAD && f.len + left <= EGRESS_FRAME_MAX);
+	if (egress_next_frame(p, size, &used, &whole) == FRAME_GOT)
+		assert(left == 0 && whole.len == f.len && whole.end == f.end && end == f.end);
+	else
+		assert(left > 0 && !f.end && f.len == size - EGRESS_FRAME_HEAD);
+}
+
 static void frames(struct buf *b, const uint8_t *p, size_t size)
 {
 	struct egress_frame f;
 	size_t used;
 
+	pieces(p, size);
 	while (egress_next_frame(p, size, &used, &f) == FRAME_GOT) {
 		int r;
 

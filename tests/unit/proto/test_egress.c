@@ -167,6 +167,39 @@ static void frame_flags(void **state)
 	}
 }
 
+/* data_in_pieces() - of DATA, and of nothing else, what is here can be taken */
+static void data_in_pieces(void **state)
+{
+	static const char body[] = "0123456789";
+	struct egress_frame f;
+	size_t left;
+	struct buf b;
+	bool end;
+	(void)state;
+
+	buf_init(&b, 1 << 16);
+	assert_int_equal(egress_put_data(&b, body, 10, true), 0);
+	for (size_t n = 0; n <= EGRESS_FRAME_HEAD; n++)
+		assert_int_equal(egress_next_data(b.data, n, &f, &left, &end), FRAME_MORE);
+	for (size_t n = EGRESS_FRAME_HEAD + 1; n <= b.len; n++) {
+		assert_int_equal(egress_next_data(b.data, n, &f, &left, &end), FRAME_GOT);
+		assert_int_equal(f.len, n - EGRESS_FRAME_HEAD);
+		assert_int_equal(left, b.len - n);
+		assert_true(end && f.type == EGRESS_DATA && f.end == (n == b.len));
+		assert_memory_equal(f.body, body, f.len);
+	}
+	assert_int_equal(buf_add(&b, "x", 1), 0); /* of the next frame */
+	assert_int_equal(egress_next_data(b.data, b.len, &f, &left, &end), FRAME_GOT);
+	assert_true(f.len == 10 && left == 0);
+	b.data[5] = 2; /* a flag that is none */
+	assert_int_equal(egress_next_data(b.data, 12, &f, &left, &end), FRAME_BAD);
+	b.data[5] = 1;
+	b.data[4] = EGRESS_FAILED;
+	assert_int_equal(egress_next_data(b.data, 12, &f, &left, &end), FRAME_MORE);
+	assert_int_equal(egress_next_data(b.data, b.len, &f, &left, &end), FRAME_MORE);
+	buf_fini(&b);
+}
+
 static void control_round_trip(void **state)
 {
 	struct egress_msg in = {.op = EGRESS_OP_ASK,
@@ -289,6 +322,7 @@ int main(void)
 		cmocka_unit_test(request_round_trip),
 		cmocka_unit_test(request_refuses_what_could_split),
 		cmocka_unit_test(frame_flags),
+		cmocka_unit_test(data_in_pieces),
 		cmocka_unit_test(control_round_trip),
 		cmocka_unit_test(records),
 		cmocka_unit_test(config_round_trip),
