@@ -10,6 +10,7 @@
 #define IN_MAX	  (4 * (EGRESS_FRAME_HEAD + EGRESS_FRAME_MAX))
 #define OUT_MAX	  (VAULT_QUEUE_MAX + 8 * (EGRESS_FRAME_HEAD + EGRESS_FRAME_MAX))
 #define KEEP_IDLE 32768 /* bytes of buffers an idle channel keeps */
+#define PIECE	  16384 /* so much of a frame of DATA is not waited with */
 
 static void on_fd(void *ctx, uint32_t events);
 
@@ -76,7 +77,8 @@ bool chan_room(const struct chan *c)
 	/* Many channels share what all queues together may hold. */
 	size_t share = VAULT_QUEUES_MAX / (c->v->n_chans ? c->v->n_chans : 1);
 
-	return c->out.len - c->out_pos < (share < VAULT_QUEUE_MAX ? share : VAULT_QUEUE_MAX);
+	return !c->full &&
+	       c->out.len - c->out_pos < (share < VAULT_QUEUE_MAX ? share : VAULT_QUEUE_MAX);
 }
 
 void chan_put_failed(struct chan *c)
@@ -111,20 +113,21 @@ static void watch(struct chan *c)
 
 void chan_flush(struct chan *c)
 {
-	while (c->out.len > c->out_pos) {
+	if (c->out.len > c->out_pos && !c->full) {
 		ssize_t n = send(
 			c->fd, c->out.data + c->out_pos, c->out.len - c->out_pos, MSG_NOSIGNAL);
 
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			break;
-		if (n < 0) {
+		if (n < 0 && errno != EAGAIN && errno != EINTR) {
 			chan_close(c);
 			return;
 		}
-		c->out_pos += (size_t)n;
-		c->moved_ms = clock_ms();
+		if (n > 0) {
+			c->out_pos += (size_t)n;
+			c->moved_ms = clock_ms();
+		}
 	}
-	if (c->out_pos == c->out.len) {
+	c->full = c->out_pos < c->out.len; /* until the kernel tells of room */
+	if (!c->full) {
 		buf_clear(&c->out);
 		c->out_pos = 0;
 		if (c->state == CHAN_IDLE && c->out.cap > KEEP_IDLE)
@@ -258,24 +261,69 @@ static bool take(struct chan *c, const struct egress_frame *f)
 	return true;
 }
 
-void chan_resume(struct chan *c)
+/* What is taken next: a frame, or some of a long one of DATA. */
+struct piece {
+	struct egress_frame f;
+	size_t used; /* bytes it takes up */
+	size_t left; /* of the frame, afterwards */
+	bool end; /* of the frame */
+};
+
+static enum frame_result next_piece(
+	const struct chan *c, const uint8_t *p, size_t len, struct piece *ret)
 {
-	while (!c->dead && c->state != CHAN_WAIT && c->in.len > c->in_pos) {
-		struct egress_frame f;
-		size_t used;
-		enum frame_result r =
-			egress_next_frame(c->in.data + c->in_pos, c->in.len - c->in_pos, &used, &f);
+	enum frame_result r;
+
+	*ret = (struct piece){0};
+	if (c->data_left > 0) {
+		size_t n = len < c->data_left ? len : c->data_left;
+
+		ret->used = n;
+		ret->left = c->data_left - n;
+		ret->end = c->data_end;
+		ret->f = (struct egress_frame){.type = EGRESS_DATA,
+			.end = c->data_end && ret->left == 0,
+			.body = p,
+			.len = n};
+		return n > 0 ? FRAME_GOT : FRAME_MORE;
+	}
+	r = egress_next_frame(p, len, &ret->used, &ret->f);
+	if (r != FRAME_MORE || len < PIECE)
+		return r;
+	r = egress_next_data(p, len, &ret->f, &ret->left, &ret->end);
+	ret->used = len;
+	return r;
+}
+
+/* take_all() - what can be taken of @p now; how many bytes it was */
+static size_t take_all(struct chan *c, const uint8_t *p, size_t len)
+{
+	size_t at = 0;
+
+	while (!c->dead && c->state != CHAN_WAIT && at < len) {
+		struct piece x;
+		enum frame_result r = next_piece(c, p + at, len - at, &x);
 
 		if (r == FRAME_MORE)
 			break;
 		if (r != FRAME_GOT) {
 			fault(c);
-			return;
-		}
-		if (!take(c, &f))
 			break;
-		c->in_pos += used;
+		}
+		if (!take(c, &x.f))
+			break;
+		at += x.used;
+		c->data_left = x.left;
+		c->data_end = x.end;
 	}
+	return at;
+}
+
+void chan_resume(struct chan *c)
+{
+	if (c->in.len > c->in_pos)
+		c->in_pos += take_all(
+			c, (const uint8_t *)c->in.data + c->in_pos, c->in.len - c->in_pos);
 	if (c->in_pos == c->in.len) {
 		buf_clear(&c->in);
 		c->in_pos = 0;
@@ -287,35 +335,59 @@ void chan_resume(struct chan *c)
 	}
 }
 
+/* came() - @n bytes stand in v->frames. What cannot be taken now is kept. */
+static void came(struct chan *c, size_t n)
+{
+	size_t used = take_all(c, c->v->frames, n);
+
+	if (!c->dead && used < n && buf_add(&c->in, c->v->frames + used, n - used) < 0)
+		chan_close(c);
+}
+
+/* read_in() - false: closed */
+static bool read_in(struct chan *c)
+{
+	bool fresh = c->in.len == c->in_pos;
+	char *room = (char *)c->v->frames;
+	size_t want = fresh ? sizeof(c->v->frames) : EGRESS_FRAME_MAX;
+	ssize_t n;
+
+	if (!fresh && c->in.len + want > IN_MAX) {
+		buf_eat(&c->in, c->in_pos);
+		c->in_pos = 0;
+	}
+	if (!fresh && buf_room(&c->in, want, &room) < 0) {
+		chan_close(c);
+		return false;
+	}
+	n = recv(c->fd, room, want, 0);
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+		chan_close(c);
+		return false;
+	}
+	if (n < 0)
+		return true;
+	c->moved_ms = clock_ms();
+	if (fresh) {
+		came(c, (size_t)n);
+	} else {
+		buf_grew(&c->in, (size_t)n);
+		chan_resume(c);
+	}
+	return !c->dead;
+}
+
 static void on_fd(void *ctx, uint32_t events)
 {
 	struct chan *c = ctx;
-	char *room;
-	ssize_t n;
 
 	if (c->dead)
 		return;
+	if (events & EPOLLOUT)
+		c->full = false;
 	if ((events & EPOLLIN) && wants_frames(c)) {
-		size_t want = c->in.len == 0 && c->state == CHAN_IDLE ? 16384 : 65536;
-
-		if (c->in.len + want > IN_MAX) {
-			buf_eat(&c->in, c->in_pos);
-			c->in_pos = 0;
-		}
-		if (buf_room(&c->in, want, &room) < 0) {
-			chan_close(c);
+		if (!read_in(c))
 			return;
-		}
-		n = recv(c->fd, room, want, 0);
-		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-			chan_close(c);
-			return;
-		}
-		if (n > 0) {
-			buf_grew(&c->in, (size_t)n);
-			c->moved_ms = clock_ms();
-			chan_resume(c);
-		}
 	} else if (events & (EPOLLHUP | EPOLLERR)) {
 		chan_close(c);
 		return;

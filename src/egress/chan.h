@@ -31,9 +31,12 @@ struct chan {
 	struct loop_fd *src;
 	uint32_t events;
 	bool dead, dirty;
+	bool full; /* the front's socket takes nothing more: what was read waits in out, no more is read */
 	enum chan_state state;
 	struct buf in, out;
 	size_t in_pos, out_pos;
+	size_t data_left; /* of a DATA frame whose beginning was taken already */
+	bool data_end;
 	int64_t moved_ms; /* when something last moved */
 	int64_t head_ms; /* when an answer's head began to come; 0: not yet */
 

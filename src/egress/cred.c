@@ -213,7 +213,8 @@ bool cred_apply(struct cred *c, const struct cred_ask *a)
 {
 	struct cred_match l = {.c = c, .a = a, .hit_field = -1};
 
-	c->fields = a->q->fields;
+	c->fields.n = a->q->fields.n;
+	memcpy(c->fields.v, a->q->fields.v, c->fields.n * sizeof(c->fields.v[0]));
 	c->query = a->q->query;
 	if (a->config->c.n_credentials == 0 && a->config->c.n_oauth == 0)
 		return true;

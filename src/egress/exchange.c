@@ -199,17 +199,20 @@ void exchange_begin(struct chan *c, const struct egress_frame *f)
 		c->state = CHAN_GATHER;
 }
 
-/* count_body() - false: it is not as long as was said */
-static bool count_body(struct chan *c, const struct egress_frame *f)
+/* fits() - false: with it the body is not as long as was said */
+static bool fits(const struct chan *c, const struct egress_frame *f)
 {
-	if (c->body_declared) {
-		if (f->type == EGRESS_DATA && f->len > c->body_left)
-			return false;
-		c->body_left -= f->type == EGRESS_DATA ? f->len : 0;
-		if (f->end && c->body_left > 0)
-			return false;
-	}
-	return true;
+	size_t len = f->type == EGRESS_DATA ? f->len : 0;
+
+	if (!c->body_declared)
+		return true;
+	return f->end ? len == c->body_left : len <= c->body_left;
+}
+
+static void count_body(struct chan *c, const struct egress_frame *f)
+{
+	if (c->body_declared && f->type == EGRESS_DATA)
+		c->body_left -= f->len;
 }
 
 static void gather(struct chan *c, const struct egress_frame *f)
@@ -232,7 +235,7 @@ static void gather(struct chan *c, const struct egress_frame *f)
 
 bool exchange_frame(struct chan *c, const struct egress_frame *f)
 {
-	struct egress_fields trailers;
+	static struct egress_fields trailers; /* large */
 	bool taken;
 
 	/* Room first: a frame that has to wait must not be counted twice. */
@@ -240,17 +243,15 @@ bool exchange_frame(struct chan *c, const struct egress_frame *f)
 		c->up->was_full = true;
 		return false;
 	}
-	if (f->type == EGRESS_TRAILERS && egress_get_trailers(f, &trailers) != PROTO_OK) {
+	/* It may be on its way at once: not a byte more than was said. */
+	if ((f->type == EGRESS_TRAILERS && egress_get_trailers(f, &trailers) != PROTO_OK) ||
+		!fits(c, f)) {
 		c->v->faults++;
 		chan_close(c);
 		return true;
 	}
 	if (c->state == CHAN_GATHER) {
-		if (!count_body(c, f)) {
-			c->v->faults++;
-			chan_close(c);
-			return true;
-		}
+		count_body(c, f);
 		gather(c, f);
 		return true;
 	}
@@ -261,11 +262,7 @@ bool exchange_frame(struct chan *c, const struct egress_frame *f)
 				  : h1_send(c, f->body, f->len, f->end);
 	if (!taken || c->dead || c->state != CHAN_BODY)
 		return taken || c->dead;
-	if (!count_body(c, f)) {
-		c->v->faults++;
-		chan_close(c);
-		return true;
-	}
+	count_body(c, f);
 	c->bytes_up += f->type == EGRESS_DATA ? f->len : 0;
 	c->front_end = f->end;
 	return true;

@@ -13,7 +13,7 @@ static bool is_hop(const char *name)
 		"http2-settings"};
 
 	for (size_t i = 0; i < ARRAY_LEN(hop); i++)
-		if (strcmp(name, hop[i]) == 0)
+		if (name[0] == hop[i][0] && strcmp(name, hop[i]) == 0)
 			return true;
 	return false;
 }
@@ -94,10 +94,13 @@ static bool guard(struct chan *c, struct egress_fields *f, bool end)
 void exchange_head(
 	struct chan *c, int status, unsigned version, const struct egress_fields *fields, bool end)
 {
-	struct egress_response s = {.status = (uint16_t)status, .version = (uint8_t)version};
+	static struct egress_response s; /* large */
 	bool interim = status < 200 && status != 101;
 	struct egress_fields *f = &s.fields;
 
+	s.status = (uint16_t)status;
+	s.version = (uint8_t)version;
+	f->n = 0;
 	c->decoded = false;
 	for (uint16_t i = 0; i < fields->n; i++) {
 		if (is_hop(fields->v[i].name) ||
@@ -152,6 +155,7 @@ static int put_data(struct chan *c, const uint8_t *p, size_t len)
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
 		return -errno;
 	sent = n > 0 ? (size_t)n : 0;
+	c->full = sent < sizeof(head) + len;
 	if (sent >= sizeof(head))
 		return buf_add(&c->out, p + (sent - sizeof(head)), len + sizeof(head) - sent);
 	return buf_add(&c->out, head + sent, sizeof(head) - sent) < 0 ? -ENOBUFS
@@ -203,9 +207,10 @@ void exchange_data(struct chan *c, const void *p, size_t len)
 
 void exchange_end(struct chan *c, const struct egress_fields *trailers)
 {
-	struct egress_fields f = {0};
+	static struct egress_fields f; /* large */
 	int r;
 
+	f.n = 0;
 	if (c->cred.oauth && !token_end(c))
 		return;
 	if (c->scrub && !scrubbed(c, scrub_end(c->scrub, pass, c)))

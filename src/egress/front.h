@@ -129,6 +129,8 @@ void front_stream_go_on(struct front_stream *s); /* it was held; what it waited 
 ssize_t front_stream_fill(struct front_stream *s, size_t max) MUST_USE;
 void front_stream_input(struct front_stream *s); /* the state's parser gets what is there */
 bool front_stream_flush(struct front_stream *s); /* false: dead */
+/* front_stream_flush_records() - only what fills TLS records: more is about to come behind it */
+bool front_stream_flush_records(struct front_stream *s);
 void front_stream_round(struct front_stream *s);
 void front_stream_free(struct front_stream *s);
 
@@ -244,7 +246,7 @@ size_t front_deny_text(const struct front_exchange *x, const char *code, const c
 
 struct front_channel {
 	struct front *f;
-	struct front_channel *next, *next_dirty;
+	struct front_channel *next, *next_dirty, *next_idle;
 	bool dirty, dead, held, again;
 	int fd;
 	struct loop_fd *src;
@@ -252,11 +254,15 @@ struct front_channel {
 	struct front_exchange *x; /* NULL: idle */
 	struct buf in, out;
 	size_t out_at, charged;
+	size_t data_left; /* of a DATA frame whose beginning was taken already */
+	bool data_end;
 	int64_t idle_since;
 };
 
 struct front_channel *front_channel_get(struct front *f, struct front_exchange *x) MUST_USE;
 void front_channel_put(struct front_channel *ch); /* idle again */
+/* front_channel_send() - DATA, as if added to out; at once when nothing waits there. -ENOBUFS, -ENOMEM */
+int front_channel_send(struct front_channel *ch, const void *p, size_t len) MUST_USE;
 void front_channel_kill(struct front_channel *ch);
 void front_channel_dirty(struct front_channel *ch);
 void front_channel_go_on(struct front_channel *ch); /* it was held; the guest's side has room */
@@ -320,7 +326,7 @@ struct front {
 	struct tls_server *tls;
 	struct front_pins *pins;
 	struct front_stream *streams, *dirty_streams;
-	struct front_channel *channels, *dirty_channels;
+	struct front_channel *channels, *dirty_channels, *idle; /* idle: the last used first */
 	struct front_exchange *over; /* to be freed */
 	unsigned n_streams, n_channels, n_idle, n_asking;
 	bool any_dead, stop;

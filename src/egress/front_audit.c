@@ -146,14 +146,15 @@ static enum egress_event event_of(const struct front_exchange *x)
 void front_record(struct front_exchange *x, enum egress_decision d, const char *reason,
 	const struct egress_done *done)
 {
-	char path[PATH_SHOWN], type[16];
+	static char path[PATH_SHOWN];
+	char type[16];
 	struct egress_record r = {.event = event_of(x),
 		.decision = d,
 		.way = x->s->to.way,
 		.host = x->host.kind == POLICY_HOST_NONE ? "" : x->host.name,
 		.port = x->port,
 		.method = x->method,
-		.path = path,
+		.path = x->path ? x->path : "",
 		.rule = x->rule,
 		.reason = reason,
 		.status = x->status,
@@ -165,7 +166,10 @@ void front_record(struct front_exchange *x, enum egress_decision d, const char *
 	if (x->recorded)
 		return;
 	x->recorded = true;
-	(void)snprintf(path, sizeof(path), "%s", x->path ? x->path : "");
+	if (strlen(r.path) >= sizeof(path)) {
+		memcpy(path, r.path, sizeof(path) - 1);
+		r.path = path;
+	}
 	if (x->query) {
 		r.host = x->query->name;
 		r.method = dns_type_name(x->query->type, type);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #define READS 4
 
@@ -28,16 +29,49 @@ static void broken(struct front_channel *ch)
 		front_exchange_cut(x, 502, "vault", "the way out was interrupted");
 }
 
-/* take() - the whole frames at @p; how many bytes they were */
+/* What is taken next: a frame, or some of a long one of DATA. */
+struct piece {
+	struct egress_frame fr;
+	size_t used; /* bytes it takes up */
+	size_t left; /* of the frame, afterwards */
+	bool end; /* of the frame */
+};
+
+static enum frame_result next_piece(
+	const struct front_channel *ch, const uint8_t *p, size_t len, struct piece *ret)
+{
+	enum frame_result r;
+
+	*ret = (struct piece){0};
+	if (ch->data_left > 0) {
+		size_t n = len < ch->data_left ? len : ch->data_left;
+
+		ret->used = n;
+		ret->left = ch->data_left - n;
+		ret->end = ch->data_end;
+		ret->fr = (struct egress_frame){.type = EGRESS_DATA,
+			.end = ch->data_end && ret->left == 0,
+			.body = p,
+			.len = n};
+		return n > 0 ? FRAME_GOT : FRAME_MORE;
+	}
+	r = egress_next_frame(p, len, &ret->used, &ret->fr);
+	if (r != FRAME_MORE || len < FRONT_DIRECT)
+		return r;
+	r = egress_next_data(p, len, &ret->fr, &ret->left, &ret->end);
+	ret->used = len;
+	return r;
+}
+
+/* take() - the frames at @p; how many bytes they were */
 static size_t take(struct front_channel *ch, const uint8_t *p, size_t len)
 {
 	size_t at = 0;
 
 	while (!ch->dead && !ch->held) {
-		struct egress_frame fr;
-		size_t used;
+		struct piece x;
 
-		switch (egress_next_frame(p + at, len - at, &used, &fr)) {
+		switch (next_piece(ch, p + at, len - at, &x)) {
 		case FRAME_MORE:
 			return at;
 		case FRAME_GOT:
@@ -53,11 +87,13 @@ static size_t take(struct front_channel *ch, const uint8_t *p, size_t len)
 			broken(ch);
 			return len;
 		}
-		if (!front_exchange_frame(ch->x, &fr)) {
+		if (!front_exchange_frame(ch->x, &x.fr)) {
 			ch->held = true;
 			return at;
 		}
-		at += used;
+		at += x.used;
+		ch->data_left = x.left;
+		ch->data_end = x.end;
 	}
 	return ch->dead ? len : at;
 }
@@ -158,20 +194,30 @@ static struct front_channel *open_one(struct front *f)
 
 struct front_channel *front_channel_get(struct front *f, struct front_exchange *x)
 {
-	struct front_channel *ch = NULL;
-
 	/* The one used last comes first: the others may go when they have been idle for long. */
-	if (f->n_idle > 0)
-		for (struct front_channel *i = f->channels; i; i = i->next)
-			if (!i->dead && !i->x && (!ch || i->idle_since > ch->idle_since))
-				ch = i;
-	if (ch)
+	struct front_channel *ch = f->idle;
+
+	if (ch) {
+		f->idle = ch->next_idle;
 		f->n_idle--;
-	else
+	} else {
 		ch = open_one(f);
+	}
 	if (ch)
 		ch->x = x;
 	return ch;
+}
+
+/* close_it() - of no use to anybody any more; not among the idle ones */
+static void close_it(struct front_channel *ch)
+{
+	ch->dead = true;
+	ch->f->any_dead = true;
+	ch->x = NULL;
+	loop_del_fd(ch->src);
+	ch->src = NULL;
+	own_close_fd(&ch->fd);
+	front_charge(ch->f, &ch->charged, 0);
 }
 
 void front_channel_put(struct front_channel *ch)
@@ -181,11 +227,13 @@ void front_channel_put(struct front_channel *ch)
 	ch->x = NULL;
 	if (ch->dead)
 		return;
-	if (f->n_idle >= FRONT_IDLE_MAX || ch->out_at < ch->out.len || ch->in.len > 0) {
-		f->n_idle++; /* front_channel_kill() takes it back */
-		front_channel_kill(ch);
+	if (f->n_idle >= FRONT_IDLE_MAX || ch->out_at < ch->out.len || ch->in.len > 0 ||
+		ch->data_left > 0) {
+		close_it(ch);
 		return;
 	}
+	ch->next_idle = f->idle;
+	f->idle = ch;
 	f->n_idle++;
 	ch->held = false;
 	ch->idle_since = f->now;
@@ -195,19 +243,19 @@ void front_channel_put(struct front_channel *ch)
 
 void front_channel_kill(struct front_channel *ch)
 {
+	struct front_channel **at = &ch->f->idle;
+
 	if (ch->dead)
 		return;
-	ch->dead = true;
-	ch->f->any_dead = true;
-	if (ch->x)
+	if (ch->x) {
 		ch->x->ch = NULL;
-	else
+	} else {
+		while (*at != ch)
+			at = &(*at)->next_idle;
+		*at = ch->next_idle;
 		ch->f->n_idle--;
-	ch->x = NULL;
-	loop_del_fd(ch->src);
-	ch->src = NULL;
-	own_close_fd(&ch->fd);
-	front_charge(ch->f, &ch->charged, 0);
+	}
+	close_it(ch);
 }
 
 void front_channel_free(struct front_channel *ch)
@@ -241,6 +289,28 @@ void front_channel_go_on(struct front_channel *ch)
 	}
 	ch->again = !ch->src && !ch->held;
 	front_channel_dirty(ch);
+}
+
+int front_channel_send(struct front_channel *ch, const void *p, size_t len)
+{
+	uint8_t head[EGRESS_FRAME_HEAD];
+	struct iovec v[2] = {{head, sizeof(head)}, {(void *)(uintptr_t)p, len}};
+	const struct msghdr m = {.msg_iov = v, .msg_iovlen = 2};
+	const uint8_t *body = p;
+	size_t sent = 0;
+	ssize_t n;
+	int r = 0;
+
+	if (len < FRONT_DIRECT || ch->dead || ch->out.len > ch->out_at)
+		return egress_put_data(&ch->out, p, len, false);
+	egress_frame_head(head, EGRESS_DATA, false, len);
+	n = sendmsg(ch->fd, &m, MSG_NOSIGNAL);
+	if (n > 0) /* what is wrong shows again when the rest is written */
+		sent = (size_t)n;
+	if (sent < sizeof(head))
+		r = buf_add(&ch->out, head + sent, sizeof(head) - sent);
+	sent = sent < sizeof(head) ? 0 : sent - sizeof(head);
+	return r < 0 || sent == len ? r : buf_add(&ch->out, body + sent, len - sent);
 }
 
 /* room() - the guest's side may send again */
@@ -278,6 +348,8 @@ void front_channel_flush(struct front_channel *ch)
 			break;
 		}
 		ch->out_at += (size_t)n;
+		if (ch->out_at < ch->out.len)
+			break; /* the rest has no room */
 	}
 	if (ch->dead)
 		return;

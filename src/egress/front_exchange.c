@@ -22,6 +22,14 @@ struct front_exchange *front_exchange_new(struct front_stream *s, enum front_wha
 	return x;
 }
 
+static void copy_text(char *dst, size_t cap, const char *src)
+{
+	size_t n = strnlen(src, cap - 1);
+
+	memcpy(dst, src, n);
+	dst[n] = '\0';
+}
+
 void front_judge(struct front_exchange *x, struct policy_verdict *ret_v)
 {
 	const struct policy_request r = {.kind = x->kind,
@@ -33,7 +41,7 @@ void front_judge(struct front_exchange *x, struct policy_verdict *ret_v)
 		.path_flags = x->path_flags};
 
 	policy_decide(x->f->policy, &r, ret_v);
-	(void)snprintf(x->rule, sizeof(x->rule), "%s", ret_v->rule ? ret_v->rule->id : "");
+	copy_text(x->rule, sizeof(x->rule), ret_v->rule ? ret_v->rule->id : "");
 }
 
 bool front_belongs(
@@ -66,7 +74,7 @@ static bool take_canon(struct front_exchange *x, const struct http_canon *c)
 	x->kind = kind_of(c->q.kind);
 	x->host = c->host;
 	x->port = c->q.port;
-	(void)snprintf(x->method, sizeof(x->method), "%s", c->q.method);
+	copy_text(x->method, sizeof(x->method), c->q.method);
 	x->path = strdup(c->q.path);
 	x->path_flags = c->path_flags;
 	x->has_body = c->has_body;
@@ -75,7 +83,7 @@ static bool take_canon(struct front_exchange *x, const struct http_canon *c)
 	x->no_body = strcmp(c->q.method, "HEAD") == 0;
 	x->plain_text = accept && !strstr(accept, "json") && !strstr(accept, "*/*") &&
 			!strstr(accept, "application/*");
-	(void)snprintf(x->ws_key, sizeof(x->ws_key), "%s", c->ws_key);
+	copy_text(x->ws_key, sizeof(x->ws_key), c->ws_key);
 	return x->path != NULL;
 }
 
@@ -193,7 +201,6 @@ static const void *ws_up(struct front_exchange *x, const void *p, size_t *len)
 
 void front_exchange_up(struct front_exchange *x, const void *p, size_t len)
 {
-	struct buf *to = x->ch ? &x->ch->out : &x->request;
 	const uint8_t *at = p;
 
 	if (x->finished)
@@ -213,7 +220,8 @@ void front_exchange_up(struct front_exchange *x, const void *p, size_t len)
 	while (len > 0) {
 		size_t n = len < EGRESS_FRAME_MAX ? len : EGRESS_FRAME_MAX;
 
-		if (egress_put_data(to, at, n, false) < 0) {
+		if ((x->ch ? front_channel_send(x->ch, at, n)
+			   : egress_put_data(&x->request, at, n, false)) < 0) {
 			front_exchange_cut(x, 503, "memory", "no memory");
 			return;
 		}

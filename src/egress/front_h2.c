@@ -209,15 +209,23 @@ void front_h2_head(struct front_exchange *x, int status, const struct egress_fie
 
 bool front_h2_data(struct front_exchange *x, const void *p, size_t len, bool end)
 {
-	int r = len > 0 ? h2_send(x->s->h2, x->id, p, len) : 0;
+	struct front_stream *s = x->s;
+	int r = 0;
 
+	if (len >= FRONT_DIRECT) {
+		r = h2_send_to(s->h2, x->id, p, len, &s->out, s->out_at + WRITE_MAX);
+		if (!front_stream_flush_records(s))
+			return true;
+	} else if (len > 0) {
+		r = h2_send(s->h2, x->id, p, len);
+	}
 	if (r == -EAGAIN)
 		return false;
 	if (r == 0 && end)
-		r = h2_end(x->s->h2, x->id, NULL);
+		r = h2_end(s->h2, x->id, NULL);
 	if (r < 0 && r != -ESTALE)
-		h2_reset(x->s->h2, x->id, H2_INTERNAL_ERROR);
-	front_stream_dirty(x->s);
+		h2_reset(s->h2, x->id, H2_INTERNAL_ERROR);
+	front_stream_dirty(s);
 	return true;
 }
 

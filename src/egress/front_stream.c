@@ -320,10 +320,12 @@ int front_stream_send(struct front_stream *s, const void *p, size_t len)
 	return 0;
 }
 
-bool front_stream_flush(struct front_stream *s)
+/* flush() - as many whole pieces of @piece bytes as wait; false: dead */
+static bool flush(struct front_stream *s, size_t piece)
 {
-	while (!s->dead && front_stream_waiting(s) > 0 && !s->blocked) {
-		ssize_t n = put(s, s->out.data + s->out_at, front_stream_waiting(s));
+	while (!s->dead && front_stream_waiting(s) >= piece && !s->blocked) {
+		size_t len = front_stream_waiting(s) / piece * piece;
+		ssize_t n = put(s, s->out.data + s->out_at, len);
 
 		if (n == -EAGAIN || n == -EINTR) {
 			s->blocked = n == -EAGAIN;
@@ -347,6 +349,16 @@ bool front_stream_flush(struct front_stream *s)
 		s->out_at = 0;
 	}
 	return !s->dead;
+}
+
+bool front_stream_flush(struct front_stream *s)
+{
+	return flush(s, 1);
+}
+
+bool front_stream_flush_records(struct front_stream *s)
+{
+	return flush(s, TLS_WRITE_MANY);
 }
 
 /* finish() - all was written: our direction ends, then the guest's may */

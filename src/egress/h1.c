@@ -101,7 +101,7 @@ static bool is_ours(const char *name)
 		"proxy-connection", "proxy-authorization", "cookie", "http2-settings"};
 
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
-		if (strcmp(name, ours[i]) == 0)
+		if (name[0] == ours[i][0] && strcmp(name, ours[i]) == 0)
 			return true;
 	return false;
 }
@@ -207,7 +207,7 @@ bool h1_send(struct chan *c, const void *p, size_t len, bool end)
 		if (r == 0 && end)
 			r = http_put_last_chunk(&u->out);
 	} else if (len > 0) {
-		r = buf_add(&u->out, p, len);
+		r = up_send(u, p, len);
 	}
 	if (r < 0)
 		chan_close(c);
@@ -259,8 +259,8 @@ static void convert(const struct http_field *from, size_t n, struct egress_field
 static void take_head(struct up *u)
 {
 	const struct http_head *h = http_head(u->parser);
+	static struct egress_fields f; /* large */
 	struct chan *c = u->chan;
-	struct egress_fields f;
 
 	convert(h->fields, h->n_fields, &f);
 	if (h->status == 101 && !ws_check_response(c->key, &c->cred.fields, &f)) {
@@ -286,10 +286,9 @@ static void finish(struct up *u)
 	struct chan *c = u->chan;
 	bool ended = h->body == HTTP_NO_BODY || (h->body == HTTP_LENGTH && h->length == 0);
 	bool keep = h->keep_alive && c->front_end && up_queued(u) == 0 && !u->broken_write;
-	struct egress_fields trailers = {0};
+	static struct egress_fields trailers; /* large */
 
-	if (h->n_trailers > 0)
-		convert(h->trailers, h->n_trailers, &trailers);
+	convert(h->trailers, h->n_trailers, &trailers);
 	c->up = NULL;
 	u->chan = NULL;
 	if (ended && !c->cred.oauth)

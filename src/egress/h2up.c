@@ -76,7 +76,8 @@ static void fields_for(const struct chan *c, struct egress_fields *f)
 		bool drop = false;
 
 		for (size_t j = 0; j < ARRAY_LEN(not_for_h2); j++)
-			drop |= strcmp(x->name, not_for_h2[j]) == 0;
+			drop |= x->name[0] == not_for_h2[j][0] &&
+				strcmp(x->name, not_for_h2[j]) == 0;
 		if (!drop && f->n < EGRESS_FIELDS_MAX)
 			f->v[f->n++] = *x;
 	}

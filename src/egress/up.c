@@ -271,6 +271,27 @@ static ssize_t put(struct up *u, const void *p, size_t len)
 	return n < 0 ? (errno == EINTR ? -EAGAIN : -errno) : n;
 }
 
+int up_send(struct up *u, const void *p, size_t len)
+{
+	const uint8_t *at = p;
+
+	while (len >= UP_DIRECT && up_queued(u) == 0 && !u->broken_write) {
+		ssize_t n = put(u, at, len);
+
+		if (n == -EAGAIN)
+			break;
+		if (n < 0) {
+			u->broken_write = true; /* as in up_flush() */
+			u->kick = true;
+			break;
+		}
+		at += n;
+		len -= (size_t)n;
+	}
+	up_dirty(u);
+	return u->broken_write || len == 0 ? 0 : buf_add(&u->out, at, len);
+}
+
 void up_flush(struct up *u)
 {
 	bool was_more = up_queued(u) > UP_ROOM / 2;

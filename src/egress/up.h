@@ -15,6 +15,7 @@
 
 #define UP_ADDRESSES 12
 #define UP_ROOM	     (128u << 10) /* bytes waiting: no more is taken then */
+#define UP_DIRECT    16384 /* so many bytes are worth a system call of their own */
 #define UP_ATTEMPTS  3 /* connections tried at the same time */
 
 struct up_goal {
@@ -109,6 +110,8 @@ void up_idle(struct up *u);
 
 /* up_read() - bytes, 0 at a proper end, -EAGAIN, other negative errno */
 ssize_t up_read(struct up *u, void *p, size_t cap) MUST_USE;
+/* up_send() - bytes of a body, as if added to out; at once when nothing waits there. -ENOBUFS, -ENOMEM */
+int up_send(struct up *u, const void *p, size_t len) MUST_USE;
 /* up_want() - call ops->io() when there may be something to read */
 void up_want(struct up *u, bool want);
 void up_dirty(struct up *u); /* something stands in out: write it at the end of the round */

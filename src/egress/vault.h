@@ -29,6 +29,7 @@
 #define VAULT_QUEUE_MAX	   (256u << 10) /* bytes waiting in one direction of one exchange */
 #define VAULT_QUEUES_MAX   (16u << 20) /* of all channels together, roughly */
 #define VAULT_SCRATCH	   65536
+#define VAULT_FRAMES	   (2 * (EGRESS_FRAME_HEAD + EGRESS_FRAME_MAX)) /* whole frames */
 #define VAULT_CONNECT_MS   10000 /* name, connection, proxy and handshake together */
 #define VAULT_IDLE_MS	   60000 /* of a connection that is kept */
 #define VAULT_HEAD_MS	   30000 /* from the first to the last byte of an answer's head */
@@ -61,7 +62,8 @@ struct vault {
 	uint64_t requests, denials, faults;
 	unsigned changes; /* of configuration and secrets so far */
 	struct jail_report report;
-	uint8_t scratch[VAULT_SCRATCH];
+	uint8_t scratch[VAULT_SCRATCH]; /* of upstream */
+	uint8_t frames[VAULT_FRAMES]; /* of the front */
 };
 
 int vault_open(struct vault *v, const char *id, struct err *e) MUST_USE;

@@ -145,7 +145,9 @@ int h2_input(struct h2 *h, const void *p, size_t len, int64_t now_ms)
 	h->now_ms = now_ms;
 	if (h->broken)
 		return -EPROTO;
+	h->busy = true;
 	n = nghttp2_session_mem_recv(h->ng, p, len);
+	h->busy = false;
 	if (n < 0 || h->broken) {
 		h->broken = true;
 		return n == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
@@ -154,11 +156,12 @@ int h2_input(struct h2 *h, const void *p, size_t len, int64_t now_ms)
 	return 0;
 }
 
-int h2_output(struct h2 *h, struct buf *out, size_t want, bool *ret_more)
+/* put_frames() - 1: @out is full enough */
+static int put_frames(struct h2 *h, struct buf *out, size_t want)
 {
-	*ret_more = false;
 	while (out->len < want) {
 		const uint8_t *p;
+		size_t before = out->len;
 		ssize_t n = nghttp2_session_mem_send(h->ng, &p);
 		int r;
 
@@ -166,17 +169,38 @@ int h2_output(struct h2 *h, struct buf *out, size_t want, bool *ret_more)
 			h->broken = true;
 			return n == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
 		}
-		if (n == 0)
-			return 0;
+		if (n == 0) {
+			if (out->len == before)
+				return 0;
+			continue; /* only frames of a body, which h2_push() has put there */
+		}
 		r = buf_add(out, p, (size_t)n);
 		if (r < 0) {
-			h->broken =
-				true; /* the frame is lost: the peer's view is not ours any more */
+			/* the frame is lost: the peer's view is not ours any more */
+			h->broken = h->cut = true;
 			return r;
 		}
 	}
-	*ret_more = nghttp2_session_want_write(h->ng);
-	return 0;
+	return 1;
+}
+
+int h2_output(struct h2 *h, struct buf *out, size_t want, bool *ret_more)
+{
+	int r;
+
+	assert(!h->busy);
+	*ret_more = false;
+	if (h->cut)
+		return -EPROTO;
+	h->busy = true;
+	h->sink = out;
+	h->want = want;
+	r = put_frames(h, out, want);
+	h->sink = NULL;
+	h->busy = false;
+	if (r == 1)
+		*ret_more = nghttp2_session_want_write(h->ng);
+	return r < 0 ? r : 0;
 }
 
 bool h2_over(const struct h2 *h)

@@ -112,6 +112,9 @@ int h2_respond(struct h2 *h, int32_t stream, int status, const struct egress_fie
  * queue (it always fits into an empty one, @len <= H2_QUEUE_MAX); -ESTALE: the stream is gone.
  */
 int h2_send(struct h2 *h, int32_t stream, const void *p, size_t len) MUST_USE;
+/* h2_send_to() - h2_send() and h2_output() in one, so that what the windows let through is copied once */
+int h2_send_to(struct h2 *h, int32_t stream, const void *p, size_t len, struct buf *out,
+	size_t want) MUST_USE;
 size_t h2_room(const struct h2 *h, int32_t stream); /* bytes h2_send() takes now; 0: gone or full */
 /* h2_end() - our direction is over, with @trailers or (NULL) without */
 int h2_end(struct h2 *h, int32_t stream, const struct egress_fields *trailers) MUST_USE;

@@ -14,6 +14,8 @@ struct h2_stream {
 	void *user;
 	struct buf out; /* body bytes that wait */
 	size_t sent; /* of them; cut off when half are */
+	const uint8_t *lent; /* bytes behind those, the caller's: h2_send_to() */
+	size_t lent_len;
 	bool told; /* its head was given out: events may follow */
 	bool final; /* server: the final head was sent; client: was received */
 	bool paused; /* nghttp2 was told to wait for more body */
@@ -47,6 +49,10 @@ struct h2 {
 	struct h2_stream *streams;
 	unsigned n_streams, pongs;
 	bool extended, goaway, broken;
+	bool busy; /* nghttp2 runs: what it calls must not have it run again */
+	bool cut; /* a frame was lost: nothing can follow */
+	struct buf *sink; /* of the h2_output() that runs, */
+	size_t want; /* which is over when it holds so much */
 	int32_t goaway_last;
 	struct h2_collect head;
 	struct egress_fields fields; /* as given to events */
@@ -61,7 +67,9 @@ struct h2_stream *h2_add(struct h2 *h, int32_t stream, void *user); /* NULL: no 
 void h2_remove(struct h2 *h, struct h2_stream *s);
 /* h2_charge() - count against a budget of the second; false: it is used up */
 bool h2_charge(struct h2 *h, unsigned *count, unsigned max);
-/* h2_pull() - nghttp2 asks for body bytes */
+/* h2_pull() - nghttp2 asks how many bytes of a body its next frame has; h2_push() puts them into the sink */
 ssize_t h2_pull(nghttp2_session *ng, int32_t stream, uint8_t *dst, size_t len, uint32_t *flags,
+	nghttp2_data_source *source, void *ctx);
+int h2_push(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head, size_t len,
 	nghttp2_data_source *source, void *ctx);
 #endif

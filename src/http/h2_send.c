@@ -1,10 +1,12 @@
 /* Heads and bodies of ours. A body waits in its stream's queue until nghttp2 pulls it. */
 #include "http/h2_int.h"
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #define PSEUDO_MAX 5
+#define FRAME_HEAD 9
 
 static int from_ng(ssize_t r)
 {
@@ -39,10 +41,16 @@ static size_t put_fields(nghttp2_nv *dst, const struct egress_fields *f)
 	return f ? f->n : 0;
 }
 
+static size_t waiting(const struct h2_stream *s)
+{
+	return s->out.len - s->sent + s->lent_len;
+}
+
 /* drained() - a stream whose queue was full enough to refuse bytes has room again */
 static void tell_room(struct h2 *h, struct h2_stream *s)
 {
-	if (s->low && s->out.len - s->sent < H2_QUEUE_MAX / 2) {
+	/* What comes now would stand before what is lent. */
+	if (s->low && s->lent_len == 0 && waiting(s) < H2_QUEUE_MAX / 2) {
 		s->low = false;
 		if (h->ops && h->ops->drained)
 			h->ops->drained(h->ctx, s->id, s->user);
@@ -67,23 +75,12 @@ ssize_t h2_pull(nghttp2_session *ng, int32_t stream, uint8_t *dst, size_t len, u
 
 	(void)ng;
 	(void)stream;
-	if (s->out.len == s->sent)
+	(void)dst;
+	if (waiting(s) == 0)
 		tell_room(h, s); /* its user may have more at once */
-	n = s->out.len - s->sent;
-	if (n > len)
-		n = len;
-	if (n > 0)
-		memcpy(dst, s->out.data + s->sent, n);
-	s->sent += n;
-	if (s->sent == s->out.len) {
-		buf_clear(&s->out);
-		s->sent = 0;
-	} else if (s->sent >= H2_QUEUE_MAX / 2) {
-		buf_eat(&s->out, s->sent);
-		s->sent = 0;
-	}
-	tell_room(h, s);
-	if (s->out.len == s->sent && s->ending) {
+	n = waiting(s) < len ? waiting(s) : len;
+	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+	if (n == waiting(s) && s->ending) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 		if (s->has_trailers) {
 			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
@@ -95,6 +92,45 @@ ssize_t h2_pull(nghttp2_session *ng, int32_t stream, uint8_t *dst, size_t len, u
 		return NGHTTP2_ERR_DEFERRED;
 	}
 	return (ssize_t)n;
+}
+
+/* put_body() - the next @len bytes of the body into the sink */
+static int put_body(struct h2 *h, struct h2_stream *s, size_t len)
+{
+	size_t n = s->out.len - s->sent < len ? s->out.len - s->sent : len;
+	int r = n > 0 ? buf_add(h->sink, s->out.data + s->sent, n) : 0;
+
+	if (r == 0 && len > n)
+		r = buf_add(h->sink, s->lent, len - n);
+	if (r < 0)
+		return r;
+	s->sent += n;
+	s->lent += len - n;
+	s->lent_len -= len - n;
+	if (s->sent == s->out.len) {
+		buf_clear(&s->out);
+		s->sent = 0;
+	} else if (s->sent >= H2_QUEUE_MAX / 2) {
+		buf_eat(&s->out, s->sent);
+		s->sent = 0;
+	}
+	return 0;
+}
+
+int h2_push(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head, size_t len,
+	nghttp2_data_source *source, void *ctx)
+{
+	struct h2 *h = ctx;
+	struct h2_stream *s = source->ptr;
+
+	(void)ng;
+	assert(h->sink && frame->data.padlen == 0 && len <= waiting(s));
+	if (buf_add(h->sink, head, FRAME_HEAD) < 0 || put_body(h, s, len) < 0) {
+		h->broken = h->cut = true;
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	}
+	tell_room(h, s);
+	return h->sink->len < h->want ? 0 : NGHTTP2_ERR_PAUSE; /* sent, and enough for now */
 }
 
 static int wake(struct h2 *h, struct h2_stream *s)
@@ -167,30 +203,64 @@ int h2_respond(
 size_t h2_room(const struct h2 *h, int32_t stream)
 {
 	const struct h2_stream *s = h2_find(h, stream);
-	size_t waiting = s ? s->out.len - s->sent : H2_QUEUE_MAX;
+	size_t n = s ? waiting(s) : H2_QUEUE_MAX;
 
-	return waiting < H2_QUEUE_MAX ? H2_QUEUE_MAX - waiting : 0;
+	return n < H2_QUEUE_MAX ? H2_QUEUE_MAX - n : 0;
+}
+
+/* takes() - 0, or why no bytes can be taken */
+static int takes(struct h2_stream *s, size_t len)
+{
+	if (!s)
+		return -ESTALE;
+	if (s->ending)
+		return -EINVAL;
+	if (waiting(s) > H2_QUEUE_MAX || len > H2_QUEUE_MAX - waiting(s)) {
+		s->low = true;
+		return -EAGAIN;
+	}
+	return 0;
+}
+
+static int keep(struct h2_stream *s, const void *p, size_t len)
+{
+	int r = buf_add(&s->out, p, len);
+
+	if (r == 0 && waiting(s) >= H2_QUEUE_MAX / 2)
+		s->low = true;
+	return r;
 }
 
 int h2_send(struct h2 *h, int32_t stream, const void *p, size_t len)
 {
 	struct h2_stream *s = h2_find(h, stream);
-	int r;
+	int r = takes(s, len);
 
+	if (r == 0)
+		r = keep(s, p, len);
+	return r < 0 ? r : wake(h, s);
+}
+
+int h2_send_to(
+	struct h2 *h, int32_t stream, const void *p, size_t len, struct buf *out, size_t want)
+{
+	struct h2_stream *s = h2_find(h, stream);
+	int r = takes(s, len);
+	bool more;
+
+	if (r < 0 || h->busy || waiting(s) > 0 || out->len >= want)
+		return r < 0 ? r : h2_send(h, stream, p, len);
+	s->lent = p;
+	s->lent_len = len;
+	r = wake(h, s);
+	if (r == 0)
+		r = h2_output(h, out, want, &more);
+	s = h2_find(h, stream); /* its end may have been among what was sent */
 	if (!s)
-		return -ESTALE;
-	if (s->ending)
-		return -EINVAL;
-	if (len > h2_room(h, stream)) {
-		s->low = true;
-		return -EAGAIN;
-	}
-	r = buf_add(&s->out, p, len);
-	if (r < 0)
-		return r;
-	if (s->out.len - s->sent >= H2_QUEUE_MAX / 2)
-		s->low = true;
-	return wake(h, s);
+		return r < 0 ? r : -ESTALE;
+	len = s->lent_len;
+	s->lent_len = 0;
+	return r < 0 || len == 0 ? r : keep(s, s->lent, len);
 }
 
 /* copy_fields() - list and texts in one piece of the heap */

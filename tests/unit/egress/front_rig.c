@@ -67,6 +67,31 @@ static void big(struct rig_channel *c)
 		assert_int_equal(egress_put_data(&c->out, block, sizeof(block), i == 63), 0);
 }
 
+/* half() - the first half of a long frame; the other comes when the test has it written */
+static void half(struct rig_channel *c)
+{
+	static char block[EGRESS_FRAME_MAX];
+
+	memset(block, 'h', sizeof(block));
+	assert_int_equal(egress_put_data(&c->out, block, sizeof(block), true), 0);
+	c->out.len -= sizeof(block) / 2;
+}
+
+void rig_other_half(struct rig *r)
+{
+	static char block[EGRESS_FRAME_MAX / 2];
+
+	memset(block, 'h', sizeof(block));
+	for (unsigned i = 0; i < r->n_ch; i++) {
+		struct rig_channel *c = &r->ch[i];
+
+		if (c->busy && strcmp(c->path, "/half") == 0) {
+			assert_int_equal(buf_add(&c->out, block, sizeof(block)), 0);
+			done(c);
+		}
+	}
+}
+
 static void trailers(struct rig_channel *c)
 {
 	static struct egress_fields f;
@@ -104,6 +129,10 @@ static void answer(struct rig_channel *c)
 	} else if (strcmp(c->path, "/big") == 0) {
 		respond(c, 200, NULL, NULL, false);
 		big(c);
+	} else if (strcmp(c->path, "/half") == 0) {
+		respond(c, 200, NULL, NULL, false);
+		half(c);
+		return;
 	} else if (strcmp(c->path, "/split") == 0) {
 		respond(c, 200, "x", "a\r\nb: c", true);
 	} else if (strcmp(c->path, "/fail") == 0) {

@@ -1,7 +1,7 @@
 /* front_rig.h - a front in this process, whose guest, vault and daemon are played by the test
  *
  * Streams are socket pairs; the fake vault answers by the request's path: /hello (200 "hello"), /echo
- * (the body comes back), /sse, /length, /big, /fail, /early, /wait (no answer), others 404. What it was
+ * (the body comes back), /sse, /length, /big, /half, /fail, /early, /wait (no answer), others 404. What it was
  * asked is noted in `asked`, one line each. All in one thread: rig_run() lets both do their parts.
  */
 #ifndef TEST_EGRESS_FRONT_RIG_H
@@ -68,6 +68,8 @@ void rig_send(struct rig *r, int fd, const char *text);
 size_t rig_recv(struct rig *r, int fd, char *dst, size_t cap, bool *ret_end);
 /* rig_talk() - send, run, receive: the answer in a buffer of the rig's */
 const char *rig_talk(struct rig *r, int fd, const char *text);
+/* rig_other_half() - of the frame of DATA that /half has begun, and the end of the exchange */
+void rig_other_half(struct rig *r);
 void rig_verdict(struct rig *r, uint64_t id, bool allow);
 void rig_kill_vault(struct rig *r); /* its end of everything is closed */
 void rig_new_vault(struct rig *r);

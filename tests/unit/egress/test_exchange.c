@@ -182,6 +182,56 @@ static void test_a_front_that_lies_about_length(void **state)
 	end();
 }
 
+static atomic_size_t drained;
+
+/* drain_script() - how many bytes of a body come, whatever was said of its length */
+static void drain_script(struct origin_conn *c)
+{
+	static char some[65536];
+	ssize_t n;
+
+	if (!origin_head(c))
+		return;
+	while ((n = origin_read(c, some, sizeof(some))) > 0)
+		atomic_fetch_add(&drained, (size_t)n);
+}
+
+/* A long frame may go out as it comes: what is over the declared length would be the next request there. */
+static void test_a_front_that_lies_in_the_end(void **state)
+{
+	enum { SAID = 300000 };
+	static char body[EGRESS_FRAME_MAX];
+	struct egress_request q = rig_get("api.test.example", "/up");
+	struct answer a;
+	int64_t until = clock_ms() + 20000;
+	size_t put = 0;
+
+	(void)state;
+	atomic_store(&drained, 0);
+	begin("http/1.1", drain_script, NULL);
+	rig_connect(&r);
+	answer_init(&a);
+	q.method = "PUT";
+	q.length = SAID;
+	rig_field(&q, "content-type", "application/octet-stream");
+	assert_int_equal(egress_put_request(&r.out, &q, false), 0);
+	for (; put + sizeof(body) <= SAID; put += sizeof(body))
+		assert_int_equal(egress_put_data(&r.out, body, sizeof(body), false), 0);
+	rig_send(&r);
+	while (atomic_load(&drained) < put) {
+		assert_true(clock_ms() < until);
+		rig_turn(&r);
+	}
+	assert_int_equal(egress_put_data(&r.out, body, sizeof(body), false), 0);
+	rig_send(&r);
+	rig_wait(&r, &a);
+	assert_true(a.closed);
+	assert_int_equal(r.v.faults, 1);
+	buf_fini(&a.body);
+	end();
+	assert_true(atomic_load(&drained) <= SAID);
+}
+
 static void text_script(struct origin_conn *c)
 {
 	if (origin_head(c))
@@ -532,6 +582,7 @@ int main(void)
 		cmocka_unit_test(test_bodies_both_ways),
 		cmocka_unit_test(test_small_bodies),
 		cmocka_unit_test(test_a_front_that_lies_about_length),
+		cmocka_unit_test(test_a_front_that_lies_in_the_end),
 		cmocka_unit_test(test_answers_that_are_wrong),
 		cmocka_unit_test(test_answers_that_are_cut),
 		cmocka_unit_test(test_answers_to_the_end_of_the_connection),

@@ -180,6 +180,34 @@ static void test_bodies(void **state)
 	rig_free(r);
 }
 
+/* A long frame of the vault's need not be whole for its bytes to go on, and the exchange ends as any does. */
+static void test_half_a_frame(void **state)
+{
+	static char got[RIG_TEXT];
+	struct rig *r = make();
+	int fd = rig_open(r, A, 80);
+	size_t n;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		rig_send(r, fd, "GET /half HTTP/1.1\r\nHost: a.test\r\n\r\n");
+		n = rig_recv(r, fd, got, sizeof(got), NULL);
+		assert_true(n > EGRESS_FRAME_MAX / 2 && n < EGRESS_FRAME_MAX);
+		rig_other_half(r);
+		n += rig_recv(r, fd, got, sizeof(got), NULL);
+		assert_true(n > EGRESS_FRAME_MAX &&
+			    strcmp(got + strlen(got) - 7, "\r\n0\r\n\r\n") == 0);
+	}
+	assert_int_equal(r->f.n_channels, 1); /* it was fit to be used again */
+	/* given up within: the channel is not */
+	rig_send(r, fd, "GET /half HTTP/1.1\r\nHost: a.test\r\n\r\n");
+	assert_true(rig_recv(r, fd, got, sizeof(got), NULL) > EGRESS_FRAME_MAX / 2);
+	close(fd);
+	rig_run(r, 200);
+	assert_int_equal(r->f.n_streams + r->f.n_channels, 0);
+	rig_free(r);
+}
+
 static void test_back_pressure(void **state)
 {
 	static char block[65536], got[RIG_TEXT];
@@ -376,6 +404,7 @@ int main(void)
 		cmocka_unit_test(test_deny),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_bodies),
+		cmocka_unit_test(test_half_a_frame),
 		cmocka_unit_test(test_back_pressure),
 		cmocka_unit_test(test_ask),
 		cmocka_unit_test(test_policy_cut),

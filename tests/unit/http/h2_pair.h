@@ -14,6 +14,7 @@ struct h2_side {
 	char log[PAIR_LOG]; /* one word for each event */
 	size_t log_len;
 	size_t data; /* bytes of bodies */
+	const uint8_t *expect; /* what a body must be; NULL: anything */
 	bool keep; /* do not consume */
 	int32_t last; /* stream of the last head */
 	unsigned drained, malformed;
@@ -65,7 +66,8 @@ static inline void pair_data(void *ctx, int32_t stream, void *user, const uint8_
 	struct h2_side *s = ctx;
 
 	(void)user;
-	(void)p;
+	if (s->expect && memcmp(p, s->expect + s->data, len) != 0)
+		pair_note(s, "altered ");
 	s->data += len;
 	if (!s->keep)
 		h2_consume(s->h, stream, len);
