@@ -322,8 +322,8 @@ static size_t take_all(struct chan *c, const uint8_t *p, size_t len)
 void chan_resume(struct chan *c)
 {
 	if (c->in.len > c->in_pos)
-		c->in_pos += take_all(
-			c, (const uint8_t *)c->in.data + c->in_pos, c->in.len - c->in_pos);
+		c->in_pos +=
+			take_all(c, (const uint8_t *)c->in.data + c->in_pos, c->in.len - c->in_pos);
 	if (c->in_pos == c->in.len) {
 		buf_clear(&c->in);
 		c->in_pos = 0;
