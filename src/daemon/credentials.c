@@ -132,6 +132,7 @@ static int add(struct maker *m, const struct service *v, const char *name, const
 	x->slots = calloc(n, sizeof(*x->slots));
 	if (!x->name || !x->sentinel || !x->slots || n > UINT16_MAX)
 		return -ENOMEM;
+	x->pass_body = v->pass_body;
 	m->c->n++;
 	for (size_t i = 0; i < v->n_slots; i++)
 		for (size_t k = 0; k < v->slots[i].hosts.n; k++) {

@@ -19,6 +19,14 @@ bool cred_refuse(struct cred *c, int status, const char *code, const char *fmt, 
 	return false;
 }
 
+void cred_note(struct cred *c, const char *what)
+{
+	size_t n = strlen(c->note);
+
+	if (!strstr(c->note, what))
+		(void)snprintf(c->note + n, sizeof(c->note) - n, "%s%s", n ? " " : "", what);
+}
+
 char *cred_own(struct cred *c, size_t len)
 {
 	char *p = c->n_owned < CRED_OWNED_MAX ? calloc(1, len) : NULL;

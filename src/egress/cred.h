@@ -51,7 +51,7 @@ struct cred_ask {
 
 /* cred_apply() - false: refused, c->status, code and text say how. @c is to be cred_clear()ed either way. */
 bool cred_apply(struct cred *c, const struct cred_ask *a) MUST_USE;
-/* cred_look() - the collected body of a CRED_BODY_LOOK; false as above */
+/* cred_look() - the collected body of a CRED_BODY_LOOK; false as above. Nothing in it is changed. */
 bool cred_look(struct cred *c, const struct cred_ask *a, const struct buf *body) MUST_USE;
 /* cred_swap() - the collected body of a CRED_BODY_TOKEN, changed in place */
 bool cred_swap(struct cred *c, const struct cred_ask *a, struct buf *body) MUST_USE;
@@ -62,6 +62,7 @@ void cred_clear(struct cred *c);
 /* within cred*.c, sigv4.c and exchange_response.c */
 bool cred_refuse(struct cred *c, int status, const char *code, const char *fmt, ...)
 	PRINTF_LIKE(4, 5); /* always false */
+void cred_note(struct cred *c, const char *what); /* for the account, once */
 char *cred_own(
 	struct cred *c, size_t len) MUST_USE; /* memory that cred_clear() wipes; NULL: none */
 bool cred_use(

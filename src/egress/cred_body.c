@@ -12,15 +12,34 @@ bool cred_body_is_text(const struct egress_request *q)
 	       strcasestr(type, "text/plain");
 }
 
+/* may_pass() - at the hosts of its slots some credentials' stand-ins may stand in bodies: an agent that shows its
+ * environment to its model would be stuck with a history that nobody takes
+ */
+static bool may_pass(const struct cred_ask *a, const char *sentinel)
+{
+	const struct vault_config *v = a->config;
+
+	for (size_t i = 0; i < v->n_slots && a->q->scheme == EGRESS_HTTPS; i++)
+		if (v->slots[i].credential->pass_body &&
+			strcmp(v->slots[i].credential->sentinel, sentinel) == 0 &&
+			slot_matches(&v->slots[i], a->host, a->q->port, a->q->path))
+			return true;
+	return false;
+}
+
 bool cred_look(struct cred *c, const struct cred_ask *a, const struct buf *body)
 {
 	const char *sentinel;
 	size_t at = 0;
 
-	while (body->len && (sentinel = cred_match_sentinel(a->config, &at)))
-		if (sentinel[0] && cred_match_holds(body->data, body->len, sentinel))
+	while (body->len && (sentinel = cred_match_sentinel(a->config, &at))) {
+		if (!sentinel[0] || !cred_match_holds(body->data, body->len, sentinel))
+			continue;
+		if (!may_pass(a, sentinel))
 			return cred_refuse(c, 403, "sentinel",
 				"a credential's stand-in stands in the body, where it is not for");
+		cred_note(c, "stand-in in body");
+	}
 	return true;
 }
 

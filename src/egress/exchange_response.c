@@ -18,16 +18,6 @@ static bool is_hop(const char *name)
 	return false;
 }
 
-static void note(struct chan *c, const char *what)
-{
-	if (!strstr(c->cred.note, what)) {
-		size_t n = strlen(c->cred.note);
-
-		(void)snprintf(
-			c->cred.note + n, sizeof(c->cred.note) - n, "%s%s", n ? " " : "", what);
-	}
-}
-
 /* coding_of() - false: one that cannot be looked into */
 static bool coding_of(const struct egress_fields *f, enum scrub_coding *ret)
 {
@@ -55,7 +45,7 @@ static void mask_fields(struct chan *c, struct egress_fields *f)
 
 		if (!scrub_any(c->cred.scrub, c->cred.n_scrub, f->v[i].value, len))
 			continue;
-		note(c, "scrubbed");
+		cred_note(&c->cred, "scrubbed");
 		copy = cred_own(&c->cred, len + 1);
 		if (!copy) {
 			f->v[i].value = "";
@@ -185,7 +175,7 @@ static bool pass(void *ctx, const void *p, size_t len)
 static bool scrubbed(struct chan *c, enum scrub_result r)
 {
 	if (scrub_stream_found(c->scrub))
-		note(c, "scrubbed");
+		cred_note(&c->cred, "scrubbed");
 	if (r == SCRUB_OK)
 		return true;
 	c->v->faults++;

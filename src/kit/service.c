@@ -296,6 +296,16 @@ static int take_join(struct parse *p, const struct ynode *v)
 	return take_text(p, v, "join", &p->s->join);
 }
 
+static int take_bodies(struct parse *p, const struct ynode *v)
+{
+	bool pass = v->kind == YNODE_SCALAR && strcmp(v->text, "pass") == 0;
+
+	if (!pass && (v->kind != YNODE_SCALAR || strcmp(v->text, "refuse") != 0))
+		return FAULT(p, v, "bodies must be refuse or pass");
+	p->s->pass_body = pass;
+	return 0;
+}
+
 static int take_prefix(struct parse *p, const struct ynode *v)
 {
 	int r = take_text(p, v, "prefix", &p->s->prefix);
@@ -388,8 +398,8 @@ int service_parse(
 {
 	static const struct field fields[] = {{"name", take_name, true},
 		{"description", take_description, true}, {"env", take_env, true},
-		{"join", take_join}, {"sentinel", take_sentinel}, {"slots", take_slots, true},
-		{"oauth", take_oauth}};
+		{"join", take_join}, {"bodies", take_bodies}, {"sentinel", take_sentinel},
+		{"slots", take_slots, true}, {"oauth", take_oauth}};
 	struct parse p = {.e = e};
 	int r;
 

@@ -37,6 +37,7 @@ struct service {
 	char *name, *description;
 	struct kit_strv env; /* in order of preference on the host; all are set inside */
 	char *join; /* not NULL: the value is all variables joined by this, not the first that is set */
+	bool pass_body; /* bodies: the stand-in may stand in bodies to these hosts, unreplaced; else refused */
 	char *prefix; /* of the stand-in; "" mostly */
 	uint32_t random; /* characters of [A-Za-z0-9] behind it, at least 22 (130 bits) */
 	struct service_slot *slots;

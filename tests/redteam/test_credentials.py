@@ -162,6 +162,30 @@ def test_cr04_a_stand_in_anywhere_but_in_its_slot(world, held):
     assert not [h for h in heads(world, mark) if h.startswith(("POST /x ", "GET /x/", "GET /x?"))]
 
 
+def test_cr04_a_model_may_be_told_of_its_own_stand_in(world, make_pair):
+    """`bodies: pass`: what an agent printed goes to its model as it is, and the record says so."""
+    model, other, secrets = sentinel(), sentinel(), ["m" + os.urandom(18).hex(), "o" + os.urandom(18).hex()]
+    pair = make_pair(["api.test:443", "github.test:443", "echo.test:443"],
+                     [m.Credential("model", model, [m.Slot("api.test:443")], pass_body=True), m.Credential("other", other, [m.Slot("github.test:443")])])
+    pair.put_secret("model", secrets[0])
+    pair.put_secret("other", secrets[1])
+    g, mark = Guest(pair), world.mark()
+    post = lambda host, what, **more: g.request(host, "/v1/messages", method="POST", body=json.dumps({"history": [f"KEY={what}"]}).encode(),  # noqa: E731
+                                                fields=[("Content-Type", "application/json")], **more)
+    answer = post("api.test", model)
+    assert answer.status == 200
+    (seen,) = [e for e in world.since(mark) if "head" in e]
+    assert f"Bearer {secrets[0]}\r\n" in seen["head"] and seen["body"] == json.dumps({"history": [f"KEY={model}"]})
+    wait_for(lambda: any(r.event == "http" for r in pair.audit))
+    (record,) = [r for r in pair.audit if r.event == "http"]
+    assert record.credential == "model" and "stand-in in body" in record.note
+    mark = world.mark()
+    for host, what in (("api.test", other), ("api.test", model + other), ("github.test", model), ("echo.test", model), ("github.test", other)):
+        assert post(host, what).status == 403, (host, what)
+    assert post("api.test", model, tls=False, port=80).status == 403
+    nothing_sent(world, mark, *secrets, model, other)
+
+
 def test_cr04_a_stand_in_in_a_trailer_or_in_websocket_frames_is_never_replaced(world, held):
     mark = world.mark()
     with held.guest.connect("api.test") as s:

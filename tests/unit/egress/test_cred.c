@@ -8,6 +8,7 @@
 #define BASIC	 "sbx-standin-dddddddddddddddddddddddd"
 #define MARK	 "sbx-standin-eeeeeeeeeeeeeeeeeeeeeeee"
 #define SCOPED	 "sbx-standin-ffffffffffffffffffffffff"
+#define MODEL	 "sbx-standin-gggggggggggggggggggggggg"
 #define REAL	 "ghp_RealRealRealReal0123"
 #define REAL_KEY "key+with/odd=chars&more"
 
@@ -39,6 +40,7 @@ static int set_up(void **state)
 	rig_host(&r, "q.test.example", 443, &o);
 	rig_host(&r, "free.test.example", 443, &o);
 	rig_host(&r, "mark.test.example", 443, &o);
+	rig_host(&r, "model.test.example", 443, &o);
 	rig_host(&r, "path.test.example", 443, &o);
 	rig_rule(&r, POLICY_ALLOW, "**");
 	rig_slot(&r, "token", TOKEN, EGRESS_SLOT_HEADER, "api.test.example", "Authorization",
@@ -51,7 +53,11 @@ static int set_up(void **state)
 	rig_slot(&r, "scoped", SCOPED, EGRESS_SLOT_HEADER, "path.test.example", "authorization",
 		"Bearer %s", "");
 	r.slots[r.c.n_credentials - 1].path = "/repos/o/r/**";
+	rig_slot(&r, "model", MODEL, EGRESS_SLOT_HEADER, "model.test.example", "x-api-key", "%s",
+		"");
+	r.credentials[r.c.n_credentials - 1].pass_body = true;
 	rig_configure(&r);
+	rig_secret(&r, "model", REAL);
 	rig_secret(&r, "scoped", REAL);
 	rig_secret(&r, "token", REAL);
 	rig_secret(&r, "other", "other-secret-value");
@@ -282,7 +288,16 @@ static void test_bodies(void **state)
 	static const struct {
 		const char *type, *body;
 		int status;
+		const char *host, *note; /* NULL: api, none */
 	} cases[] = {
+		/* a model may be shown its own stand-in, and no other; it stays one */
+		{"application/json", "{\"env\":\"KEY=" MODEL "\"}", 200, "model.test.example",
+			"stand-in in body"},
+		{"application/json", "{\"env\":\"KEY=" MODEL "\",\"b\":\"" TOKEN "\"}", 403,
+			"model.test.example", NULL},
+		{"application/json", "{\"env\":\"" TOKEN "\"}", 403, "model.test.example", NULL},
+		{"application/json", "{\"env\":\"" MODEL "\"}", 403, "api.test.example", NULL},
+		{"application/json", "{\"env\":\"" MODEL "\"}", 403, "free.test.example", NULL},
 		{"application/json", "{\"a\":\"" TOKEN "\"}", 403},
 		{"application/json", "{\"" TOKEN "\":1}", 403},
 		{"application/x-www-form-urlencoded", "a=%73bx-standin-aaaaaaaaaaaaaaaaaaaaaaaa",
@@ -294,14 +309,19 @@ static void test_bodies(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct egress_request q = rig_get("api.test.example", "/");
+		struct egress_request q =
+			rig_get(cases[i].host ? cases[i].host : "api.test.example", "/");
 		struct answer a;
 
 		q.method = "POST";
+		forget_seen();
 		if (cases[i].type)
 			rig_field(&q, "content-type", cases[i].type);
 		rig_ask(&r, &q, cases[i].body, &a);
 		assert_int_equal(a.status, cases[i].status);
+		if (cases[i].note)
+			assert_non_null(strstr(a.note, cases[i].note));
+		assert_int_equal(cases[i].note != NULL, strstr(a.note, "stand-in") != NULL);
 		buf_fini(&a.body);
 		/* the echo server does not read bodies: do not let it take them for requests */
 		for (struct up *u = r.v.ups; u; u = u->next)

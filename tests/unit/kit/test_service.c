@@ -69,6 +69,8 @@ static void refused(void **state)
 		{"    header: X-Api-Key\n", "", "x.yaml:6:5"},
 		{"    header: X-Api-Key\n", "    header: a\n    query: b\n", "x.yaml:8:12"},
 		{"slots:", "value: secret\nslots:", "x.yaml:5:1"},
+		{"slots:", "bodies: replace\nslots:", "x.yaml:5:9"},
+		{"slots:", "bodies: [pass]\nslots:", "x.yaml:5:9"},
 	};
 	(void)state;
 
@@ -172,6 +174,11 @@ static void built_in_ones(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(named); i++)
 		assert_non_null(service_find(&set, named[i]));
 	assert_null(service_find(&set, "nobody"));
+	/* what is said in a body reaches a model; nobody else's hosts */
+	for (size_t i = 0; i < set.n; i++)
+		assert_int_equal(set.list[i]->pass_body,
+			strstr(" anthropic openai google groq mistral openrouter xai huggingface ",
+				set.list[i]->name) != NULL);
 	service_set_fini(&set);
 }
 
