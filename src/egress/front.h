@@ -310,6 +310,8 @@ struct front_audit {
 	uint64_t lost; /* refusals for which there was no room: one record tells how many */
 	int delay_ms; /* a record waits so long for others to go with it */
 	int64_t since_ms; /* when the first that waits came */
+	int64_t guesses_ms; /* since when credentials that are none were counted; 0: not */
+	unsigned guesses;
 };
 
 struct front {

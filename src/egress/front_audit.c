@@ -8,6 +8,8 @@
 #define BATCH_BYTES 12288
 #define BATCH	    32 /* records that are enough for a message */
 #define PATH_SHOWN  1024
+#define GUESS_MS    60000
+#define GUESSES	    20 /* refusals for the credential within GUESS_MS: somebody tries */
 
 void front_audit(struct front *f, const struct egress_record *r)
 {
@@ -143,6 +145,34 @@ static enum egress_event event_of(const struct front_exchange *x)
 	}
 }
 
+/* count_guess() - many refusals for the credential that was sent are more than a mistake: one record
+ * a minute says so, since a person reads no thousand single ones
+ */
+static void count_guess(struct front_exchange *x, const char *code)
+{
+	struct front_audit *a = &x->f->audit;
+	const struct egress_record r = {.event = event_of(x),
+		.decision = EGRESS_REFUSED,
+		.way = x->s->to.way,
+		.host = x->host.kind == POLICY_HOST_NONE ? "" : x->host.name,
+		.port = x->port,
+		.method = "",
+		.path = "",
+		.rule = "",
+		.reason = "guessing",
+		.credential = "",
+		.note = "many requests within a minute with a credential that is none"};
+
+	if (strcmp(code, "foreign_credential") != 0 && strcmp(code, "sentinel") != 0)
+		return;
+	if (!a->guesses_ms || x->f->now - a->guesses_ms > GUESS_MS) {
+		a->guesses_ms = x->f->now;
+		a->guesses = 0;
+	}
+	if (++a->guesses == GUESSES)
+		front_audit(x->f, &r);
+}
+
 void front_record(struct front_exchange *x, enum egress_decision d, const char *reason,
 	const struct egress_done *done)
 {
@@ -176,6 +206,7 @@ void front_record(struct front_exchange *x, enum egress_decision d, const char *
 		r.port = 53;
 	}
 	front_audit(x->f, &r);
+	count_guess(x, reason);
 }
 
 void front_record_stream(struct front_stream *s, enum egress_event ev, enum egress_decision d,

@@ -1,6 +1,7 @@
 /* TLS of the guest ends here, with a leaf of the sandbox's own CA. */
 #include "base/clock.h"
 #include "egress/front.h"
+#include <errno.h>
 #include <stdio.h>
 
 static void failed(struct front_stream *s, const char *reason)
@@ -14,9 +15,10 @@ void front_tls_begin(struct front_stream *s, const char *name, bool h2, bool htt
 {
 	const struct tls_leaf *leaf;
 	struct err e = {0};
+	int r = tls_leaves_get(s->f->leaves, name, clock_real_ms() / 1000, &leaf, &e);
 
-	if (tls_leaves_get(s->f->leaves, name, clock_real_ms() / 1000, &leaf, &e) < 0) {
-		failed(s, "certificate");
+	if (r < 0) {
+		failed(s, r == -EBUSY ? "limit" : "certificate");
 		return;
 	}
 	s->tls = tls_server_new(s->f->tls, s->fd, s->in.data, s->in.len);

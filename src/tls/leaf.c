@@ -26,6 +26,7 @@ struct tls_leaves {
 	struct entry *newest, *oldest;
 	size_t n, max;
 	uint64_t minted;
+	int64_t allowance, allowance_s; /* mints left, as of then */
 };
 
 static unsigned hash(const char *s)
@@ -66,6 +67,7 @@ int tls_leaves_new(struct tls_ca *ca, size_t max, struct tls_leaves **ret_leaves
 		return err_sys(e, -ENOMEM, "make the leaf certificates' key");
 	l->ca = ca;
 	l->max = max;
+	l->allowance = TLS_MINT_BURST;
 	l->key = x509_new_key();
 	l->pattern = l->key ? make_pattern(l) : NULL;
 	if (!l->pattern) {
@@ -214,6 +216,21 @@ static int add(struct tls_leaves *l, const char *name, int64_t now_s, struct ent
 	return 0;
 }
 
+/* may_mint() - takes one of the allowance, which grows with time (a clock that was set back: not) */
+static bool may_mint(struct tls_leaves *l, int64_t now_s)
+{
+	int64_t gone = l->allowance_s ? now_s - l->allowance_s : 0;
+
+	if (gone > TLS_MINT_BURST)
+		gone = TLS_MINT_BURST;
+	if (gone > 0)
+		l->allowance += gone * TLS_MINT_PER_S;
+	if (l->allowance > TLS_MINT_BURST)
+		l->allowance = TLS_MINT_BURST;
+	l->allowance_s = now_s;
+	return l->allowance > 0 && l->allowance-- > 0;
+}
+
 int tls_leaves_get(struct tls_leaves *l, const char *name, int64_t now_s,
 	const struct tls_leaf **ret_leaf, struct err *e)
 {
@@ -238,6 +255,8 @@ int tls_leaves_get(struct tls_leaves *l, const char *name, int64_t now_s,
 		}
 		free_entry(n);
 	}
+	if (!may_mint(l, now_s))
+		return err_set(e, ERR_LIMIT, -EBUSY, "too many new names in a short time");
 	if (add(l, lower, now_s, &n) < 0)
 		return tls_err(e, "make a leaf certificate");
 	*ret_leaf = &n->leaf;

@@ -8,6 +8,7 @@
 #include "tls/server.h"
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -48,6 +49,19 @@ static inline bool origin_wait(int fd, short events)
 	struct pollfd p = {fd, events, 0};
 
 	return poll(&p, 1, ORIGIN_WAIT_MS) == 1;
+}
+
+/* origin_idle() - wait for the next request; false: none comes, or somebody else waits to be served
+ * meanwhile. There is one thread: a connection that is merely kept must not hold up the next one until
+ * ORIGIN_WAIT_MS are over.
+ */
+static inline bool origin_idle(const struct origin_conn *c)
+{
+	struct pollfd p[2] = {{c->fd, POLLIN, 0}, {c->o->fd, POLLIN, 0}};
+
+	if (c->tls && tls_pending(c->tls))
+		return true;
+	return poll(p, 2, ORIGIN_WAIT_MS) > 0 && p[0].revents != 0;
 }
 
 static inline ssize_t origin_read(struct origin_conn *c, void *p, size_t cap)
@@ -95,6 +109,8 @@ static inline bool origin_head(struct origin_conn *c)
 {
 	size_t n = 0;
 
+	if (!origin_idle(c))
+		return false;
 	while (n < sizeof(c->head) - 1) {
 		if (origin_read(c, c->head + n, 1) != 1)
 			return false;
@@ -161,6 +177,7 @@ static inline void *origin_main(void *ctx)
 {
 	struct origin *o = ctx;
 	static __thread struct origin_conn c;
+	const int one = 1;
 
 	while (!o->stop) {
 		struct pollfd p = {o->fd, POLLIN, 0};
@@ -171,6 +188,7 @@ static inline void *origin_main(void *ctx)
 		c.fd = accept4(o->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (c.fd < 0)
 			continue;
+		(void)setsockopt(c.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		c.number = ++o->connections;
 		if (!o->server || origin_shake(&c))
 			o->script(&c);

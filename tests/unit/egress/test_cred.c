@@ -426,6 +426,58 @@ static void test_the_signature_of_the_documentation(void **state)
 	assert_false(sigv4_parse("Bearer x", &s));
 }
 
+/* guess() - @n-th of a fixed sequence: one letter off, cut, longer, or all at random as another sandbox's are */
+static const char *guess(uint32_t n, char dst[64])
+{
+	static const char letters[] =
+		"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+	static uint64_t state = 20261122;
+	const size_t from = strlen("sbx-standin-"), len = strlen(TOKEN);
+
+	(void)snprintf(dst, 64, "%s", TOKEN);
+	if (n % 8 == 0)
+		dst[(n / 8) % len] ^= 1;
+	else if (n % 8 == 1)
+		dst[from + (n / 8) % (len - from)] = '\0';
+	else if (n % 8 == 2)
+		(void)snprintf(dst + len, 64 - len, "%c", letters[(n / 8) % 64]);
+	else
+		for (size_t i = from; i < len; i++) {
+			state = state * 6364136223846793005u + 1442695040888963407u;
+			dst[i] = letters[state >> 58];
+		}
+	return strcmp(dst, TOKEN) == 0 ? "x" : dst;
+}
+
+/* CR-08: a million of them are a million refusals, and none gets as far as the value */
+static void test_guesses(void **state)
+{
+	static struct cred c;
+	static struct egress_request q;
+	char text[64], field[80];
+	struct policy_host host;
+	struct cred_ask a = {.config = r.v.config, .secrets = r.v.secrets, .q = &q, .host = &host};
+
+	(void)state;
+	q = rig_get("api.test.example", "/");
+	assert_true(policy_host_parse(q.host, strlen(q.host), &host));
+	rig_field(&q, "authorization", "Bearer " TOKEN);
+	assert_true(cred_apply(&c, &a));
+	assert_string_equal(c.used, "token");
+	cred_clear(&c);
+	for (uint32_t n = 0; n < 1000000; n++) {
+		int len = snprintf(field, sizeof(field), "Bearer %s", guess(n, text));
+
+		q.fields.v[q.fields.n - 1].value = field;
+		q.fields.v[q.fields.n - 1].value_len = (uint16_t)len;
+		if (cred_apply(&c, &a) || c.status != 403 || c.used[0] ||
+			(strcmp(c.code, "foreign_credential") != 0 &&
+				strcmp(c.code, "sentinel") != 0))
+			fail_msg("%s: %d %s", field, c.status, c.code);
+		cred_clear(&c);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -439,6 +491,7 @@ int main(void)
 		cmocka_unit_test(test_a_secret_that_is_gone),
 		cmocka_unit_test(test_secrets_that_are_none),
 		cmocka_unit_test(test_the_signature_of_the_documentation),
+		cmocka_unit_test(test_guesses),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

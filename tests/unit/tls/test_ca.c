@@ -140,6 +140,48 @@ static void test_leaves(void **state)
 	tls_ca_free(ca);
 }
 
+/* TL-02: ever new names cost a bounded time and no memory; who was there already is served, and comes back */
+static void test_many_names(void **state)
+{
+	const struct tls_leaf *leaf = NULL;
+	char name[64], pem[TLS_CA_PEM_MAX];
+	unsigned got = 0, refused = 0, names = 0;
+	struct tls_leaves *l;
+	struct tls_ca *ca;
+	struct err e = {0};
+
+	(void)state;
+	assert_int_equal(tls_ca_make("box", NOW, &ca, &e), 0);
+	assert_int_equal(tls_leaves_new(ca, 16, &l, &e), 0);
+	for (; names < 100000; names++) {
+		/* 50,000 a second */
+		int64_t now = NOW + names / 50000;
+		int r;
+
+		(void)snprintf(name, sizeof(name), "n%u.many.example.com", names);
+		r = tls_leaves_get(l, name, now, &leaf, &e);
+		if (r == 0) {
+			got++;
+			continue;
+		}
+		assert_int_equal(r, -EBUSY);
+		assert_int_equal(e.code, ERR_LIMIT);
+		refused++;
+	}
+	assert_int_equal(got, TLS_MINT_BURST + TLS_MINT_PER_S);
+	assert_int_equal(got + refused, names);
+	assert_int_equal(tls_leaves_minted(l), got);
+	/* the last that was made is kept, the first of all long gone, and a clock set back gives nothing */
+	(void)snprintf(name, sizeof(name), "n%u.many.example.com", 50000 + TLS_MINT_PER_S - 1);
+	leaf_of(l, name, NOW + 1, pem);
+	assert_int_equal(tls_leaves_get(l, "n0.many.example.com", NOW + 1, &leaf, &e), -EBUSY);
+	assert_int_equal(tls_leaves_get(l, "n0.many.example.com", NOW - 99, &leaf, &e), -EBUSY);
+	leaf_of(l, "n0.many.example.com", NOW + 2, pem);
+	assert_int_equal(tls_leaves_minted(l), got + 1);
+	tls_leaves_free(l);
+	tls_ca_free(ca);
+}
+
 static void test_no_leaf_outlives_the_ca(void **state)
 {
 	char pem[TLS_CA_PEM_MAX];
@@ -207,6 +249,7 @@ int main(void)
 		cmocka_unit_test(test_broken_files_are_made_anew),
 		cmocka_unit_test(test_what_the_ca_says),
 		cmocka_unit_test(test_leaves),
+		cmocka_unit_test(test_many_names),
 		cmocka_unit_test(test_no_leaf_outlives_the_ca),
 		cmocka_unit_test(test_odd_names),
 	};
