@@ -27,9 +27,9 @@ _sbx()
 		;;
 	esac
 	case $verb in
-	run) words="$making --detached --detach-keys" ;;
+	run) words="$making --detached --detach-keys --no-approve" ;;
 	create) words=$making ;;
-	exec) words="--interactive --tty --user --workdir --env --env-file --detach-keys --json" ;;
+	exec) words="--interactive --tty --user --workdir --env --env-file --detach-keys --approve --json" ;;
 	attach) words="--detach-keys --json" ;;
 	ls) words="--json --quiet" ;;
 	inspect | start | pause | resume | diagnose | version) words="--json" ;;

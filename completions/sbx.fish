@@ -51,6 +51,8 @@ complete -c sbx -n '__sbx_verb run create exec' -s e -l env -x -d 'set a variabl
 complete -c sbx -n '__sbx_verb run create exec' -l env-file -r -F -d 'variables from a file'
 complete -c sbx -n '__sbx_verb run' -s d -l detached -d 'start and leave'
 complete -c sbx -n '__sbx_verb run exec attach' -l detach-keys -x -d 'keys that leave'
+complete -c sbx -n '__sbx_verb run' -l no-approve -d 'no questions here'
+complete -c sbx -n '__sbx_verb exec' -l approve -d 'questions are shown here'
 complete -c sbx -n '__sbx_verb exec' -s i -l interactive -d 'pass standard input on'
 complete -c sbx -n '__sbx_verb exec' -s t -l tty -d 'a terminal'
 complete -c sbx -n '__sbx_verb exec' -s u -l user -x -d user

@@ -46,7 +46,7 @@ struct run_args {
 	size_t n_workspaces;
 	char **args; /* after "--"; borrowed */
 	size_t n_args;
-	bool cpus_given, json, quiet, detached, plan;
+	bool cpus_given, json, quiet, detached, plan, no_approve;
 	struct {
 		const char *decision, *resource; /* --allow, --deny; as they were given */
 	} rules[ARGS_RULES_MAX];
@@ -65,7 +65,7 @@ struct exec_args {
 	struct args_env env;
 	char **argv; /* borrowed */
 	size_t argc;
-	bool interactive, tty, json;
+	bool interactive, tty, json, approve;
 	struct keys keys;
 };
 void exec_args_fini(struct exec_args *a);

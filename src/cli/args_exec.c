@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { K_ENV_FILE = 256, K_KEYS, K_JSON };
+enum { K_ENV_FILE = 256, K_KEYS, K_JSON, K_APPROVE };
 
 static const struct argp_option options[] = {
 	{"interactive", 'i', NULL, 0, "Pass standard input on", 0},
@@ -14,6 +14,8 @@ static const struct argp_option options[] = {
 	{"env", 'e', "NAME[=VALUE]", 0, "Set a variable; without value: as it is here", 0},
 	{"env-file", K_ENV_FILE, "FILE", 0, "Variables from a file, one a line", 0},
 	{"detach-keys", K_KEYS, "KEYS", 0, "Keys that leave, which ends the command", 0},
+	{"approve", K_APPROVE, NULL, 0,
+		"Show here what waits for an answer, and take it (see sbx approve)", 0},
 	{"json", K_JSON, NULL, 0, "Errors of sbx as JSON on stdout", 0},
 	{0},
 };
@@ -68,6 +70,9 @@ static int option(struct parse *p, int key, const char *arg)
 		return env_add(&a->env.list, arg, p->e);
 	case K_ENV_FILE:
 		return args_env_file(&a->env, arg, p->e);
+	case K_APPROVE:
+		a->approve = true;
+		return 0;
 	case K_KEYS:
 		return keys_parse(arg, &a->keys, p->e);
 	default:

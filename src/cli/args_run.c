@@ -16,7 +16,8 @@ enum {
 	K_KEYS,
 	K_ALLOW,
 	K_DENY,
-	K_MASK
+	K_MASK,
+	K_NO_APPROVE
 };
 
 static const struct argp_option options[] = {
@@ -38,6 +39,8 @@ static const struct argp_option options[] = {
 	{"deny-network", 0, NULL, OPTION_ALIAS, NULL, 0},
 	{"detached", 'd', NULL, 0, "Start the agent, print the sandbox's name, and leave", 0},
 	{"detach-keys", K_KEYS, "KEYS", 0, "Keys that leave the terminal (default: ctrl-\\)", 0},
+	{"no-approve", K_NO_APPROVE, NULL, 0,
+		"Do not show on this terminal what waits for an answer (see sbx approve)", 0},
 	{"plan", K_PLAN, NULL, 0, "Print what would be made, as JSON, and make nothing", 0},
 	{"quiet", 'q', NULL, 0, "Say nothing but errors and the name", 0},
 	{"json", K_JSON, NULL, 0, "Results and errors as JSON on stdout", 0},
@@ -165,6 +168,9 @@ static int option(struct parse *p, int key, const char *arg)
 		return 0;
 	case K_KEYS:
 		return keys_parse(arg, &a->keys, p->e);
+	case K_NO_APPROVE:
+		a->no_approve = true;
+		return 0;
 	case K_PLAN:
 		a->plan = true;
 		return 0;

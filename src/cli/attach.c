@@ -7,6 +7,7 @@
 #include "cli/attach.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "cli/prompt.h"
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/term.h"
@@ -25,9 +26,10 @@
 #define TX_ENOUGH   (2 * FRAME_DATA_MAX) /* no more input is taken while so much waits */
 #define TYPED_MAX   65536
 #define LAST_MS	    1000 /* for what was typed before the detach keys to get away */
+#define NUDGE_MS    100 /* a program draws its screen anew when the size changes, and so it does */
 #define FORCE_COUNT 3 /* so many SIGINT, SIGTERM or SIGQUIT end us, whatever the command does */
 
-enum { P_STREAM, P_SIGNAL, P_IN, P_OUT, P_COUNT };
+enum { P_STREAM, P_SIGNAL, P_IN, P_OUT, P_ASK, P_COUNT };
 
 struct run {
 	const struct attach *a;
@@ -43,6 +45,12 @@ struct run {
 	enum { IN_OPEN, IN_ENDED, IN_TOLD } input;
 	bool tx_dead, err_gone, raw;
 	unsigned asked; /* signals that asked us to end */
+	int questions; /* -1: none, or no more */
+	struct prompt prompt;
+	struct scan scan; /* of what was written to the terminal */
+	struct buf screen; /* ours, to be written before anything else */
+	int64_t nudge_at; /* 0: no */
+	uint64_t noted; /* questions up to this one were told on stderr */
 	int64_t start_by;
 	bool done;
 	struct attach_result res;
@@ -138,6 +146,13 @@ static void on_input(struct run *r)
 		input_ended(r);
 		return;
 	}
+	if (prompt_holds(&r->prompt)) {
+		if (keys_filter(&r->keys, in, (size_t)n, out, &len))
+			finish(r, ATTACH_DETACHED, 0);
+		else
+			prompt_typed(&r->prompt, in, (size_t)n, clock_ms());
+		return;
+	}
 	if (!r->raw) {
 		memcpy(out, in, (size_t)n);
 		len = (size_t)n;
@@ -194,18 +209,38 @@ static void out_failed(struct run *r, int num)
 		num == -EIO && r->raw ? 128 + SIGHUP : CLI_OWN);
 }
 
+static void on_screen(struct run *r)
+{
+	size_t len = r->screen.len < r->out_chunk ? r->screen.len : r->out_chunk;
+	ssize_t n = write(r->a->out, r->screen.data, len);
+
+	if (n < 0 && errno != EINTR && errno != EAGAIN)
+		out_failed(r, -errno);
+	else if (n > 0)
+		buf_eat(&r->screen, (size_t)n);
+}
+
 static void on_output(struct run *r)
 {
 	size_t chunk = r->out_fd == r->a->err ? r->err_chunk : r->out_chunk;
+	const uint8_t *p = r->s.data + r->out_pos;
 	size_t left = r->s.data_len - r->out_pos;
-	ssize_t n = write(r->out_fd, r->s.data + r->out_pos, left < chunk ? left : chunk);
+	ssize_t n;
 
+	if (left > chunk)
+		left = chunk;
+	if (r->prompt.state == PROMPT_WANTED)
+		left = scan_rest(&r->scan, p, left);
+	n = left > 0 ? write(r->out_fd, p, left) : 0;
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	if (n < 0) {
 		out_failed(r, -errno);
 		return;
 	}
+	scan_feed(&r->scan, p, (size_t)n);
+	if (r->raw)
+		term_modes_watch(&r->modes, p, (size_t)n);
 	r->out_pos += (size_t)n;
 	if (r->out_pos == r->s.data_len)
 		r->out_fd = -1;
@@ -217,8 +252,6 @@ static void begin_output(struct run *r, bool is_err)
 	r->out_pos = 0;
 	if (is_err && r->err_gone)
 		r->out_fd = -1;
-	if (r->raw && r->out_fd >= 0)
-		term_modes_watch(&r->modes, r->s.data, r->s.data_len);
 }
 
 static void on_started(struct run *r)
@@ -253,10 +286,16 @@ static void on_error(struct run *r)
 		finish(r, x->num == EBUSY ? ATTACH_TAKEN : ATTACH_FAILED, CLI_OWN);
 }
 
+/* held() - the terminal is not the guest's now */
+static bool held(const struct run *r)
+{
+	return prompt_holds(&r->prompt) || r->screen.len > 0;
+}
+
 /* drain() - act on whole frames until output has to wait or bytes are missing */
 static void drain(struct run *r)
 {
-	while (!r->done && r->out_fd < 0) {
+	while (!r->done && r->out_fd < 0 && !held(r)) {
 		enum session_event ev = session_next(&r->s);
 
 		switch (ev) {
@@ -350,14 +389,118 @@ static int block_signals(const struct attach *a, sigset_t *ret_old)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* ---- questions ---- */
+
+/* can_prompt() - a screen to put a question on; else a line has to do */
+static bool can_prompt(const struct run *r)
+{
+	const char *term = getenv("TERM");
+
+	return r->raw && isatty(r->a->out) && term && term[0] && strcmp(term, "dumb") != 0;
+}
+
+static void note(struct run *r, const struct ask_news *news)
+{
+	for (size_t i = 0; i < news->n; i++) {
+		const struct question *q = &news->q[i];
+
+		if (q->id <= r->noted)
+			continue;
+		r->noted = q->id;
+		report_note(
+			"sandbox '%s' waits for an answer: %s:%u %s%s%s; answer with: sbx approve "
+			"[--deny] %llu",
+			news->sandbox, q->host, q->port, q->method[0] ? q->method : "connection",
+			q->path[0] ? " " : "", q->path, (unsigned long long)q->id);
+	}
+}
+
+static void on_news(struct run *r)
+{
+	struct ask_news news;
+	ssize_t n = recv(r->questions, &news, sizeof(news), MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n != (ssize_t)sizeof(news))
+		r->questions = -1;
+	else if (can_prompt(r))
+		prompt_news(&r->prompt, &news, clock_ms());
+	else
+		note(r, &news);
+}
+
+/* nudge() - what stood on the alternate screen is gone: have it drawn anew */
+static void nudge(struct run *r, int64_t now)
+{
+	struct agent_size less = r->size;
+
+	if (less.rows > 1)
+		less.rows--;
+	if (agent_put_resize(&r->tx, less) < 0)
+		fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
+	r->nudge_at = now + NUDGE_MS;
+}
+
+static void prompt_step(struct run *r, int64_t now)
+{
+	bool full = r->prompt.full, was = prompt_holds(&r->prompt);
+	struct ask_reply reply;
+
+	if (prompt_turn(&r->prompt, &r->modes, r->size, now, &reply, &r->screen) < 0)
+		fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
+	if (reply.answer != ASK_NONE && reply.answer != ASK_LATER && r->questions >= 0)
+		(void)!send(r->questions, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (was && !prompt_holds(&r->prompt) && full)
+		nudge(r, now);
+}
+
+/* ask() - what questions need by now */
+static void ask(struct run *r)
+{
+	int64_t now = clock_ms();
+
+	if (r->nudge_at && now >= r->nudge_at) {
+		r->nudge_at = 0;
+		send_resize(r, true);
+	}
+	if (r->prompt.state == PROMPT_WANTED &&
+		(scan_whole(&r->scan) || now >= r->prompt.wanted_at + PROMPT_BEGIN_MS) &&
+		prompt_enter(&r->prompt, &r->modes, r->size, now, &r->screen) < 0)
+		fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
+	if (!r->done)
+		prompt_step(r, now);
+}
+
+/* take_back() - the end, whatever is asked: the guest's screen, as far as it is there */
+static void take_back(struct run *r)
+{
+	if (!prompt_holds(&r->prompt) || prompt_leave(&r->prompt, &r->modes, &r->screen) < 0)
+		return;
+	if (write(r->a->out, r->screen.data, r->screen.len) < 0)
+		return; /* the terminal is gone */
+}
+
 /* ---- the loop ---- */
+
+/* timeout_of() - until the next thing that comes by time */
+static int timeout_of(const struct run *r)
+{
+	int64_t next = prompt_next(&r->prompt);
+
+	if (!r->s.started)
+		return clock_left(r->start_by);
+	if (r->nudge_at && (next < 0 || r->nudge_at < next))
+		next = r->nudge_at;
+	return next < 0 ? -1 : clock_left(next);
+}
 
 static void prepare(const struct run *r, struct pollfd p[P_COUNT])
 {
-	bool output = r->out_fd >= 0;
+	bool output = r->out_fd >= 0, ours = r->screen.len > 0;
 
 	p[P_STREAM] = (struct pollfd){.fd = r->a->stream};
-	if (!output)
+	if (!output && !held(r))
 		p[P_STREAM].events = POLLIN;
 	if (r->tx.len > 0)
 		p[P_STREAM].events |= POLLOUT;
@@ -365,16 +508,39 @@ static void prepare(const struct run *r, struct pollfd p[P_COUNT])
 		p[P_STREAM].fd = -1; /* a closed stream would wake us in vain until output is out */
 	p[P_SIGNAL] = (struct pollfd){.fd = r->signals, .events = POLLIN};
 	p[P_IN] = (struct pollfd){.fd = wants_input(r) ? r->a->in : -1, .events = POLLIN};
-	p[P_OUT] = (struct pollfd){.fd = output ? r->out_fd : -1, .events = POLLOUT};
+	p[P_OUT] = (struct pollfd){.fd = ours		      ? r->a->out
+					 : output && !held(r) ? r->out_fd
+							      : -1,
+		.events = POLLOUT};
+	p[P_ASK] = (struct pollfd){.fd = r->s.started ? r->questions : -1, .events = POLLIN};
+}
+
+static void events(struct run *r, const struct pollfd p[P_COUNT])
+{
+	if (p[P_SIGNAL].revents)
+		on_signal(r);
+	if (!r->done && p[P_OUT].revents && r->screen.len > 0)
+		on_screen(r);
+	else if (!r->done && p[P_OUT].revents)
+		on_output(r);
+	if (!r->done && p[P_ASK].revents)
+		on_news(r);
+	if (!r->done && p[P_IN].revents)
+		on_input(r);
+	if (!r->done && (p[P_STREAM].revents & POLLOUT))
+		on_stream_out(r);
+	if (!r->done && r->out_fd < 0 && !held(r) &&
+		(p[P_STREAM].revents & (POLLIN | POLLHUP | POLLERR)))
+		on_stream_in(r);
 }
 
 static void turn(struct run *r)
 {
 	struct pollfd p[P_COUNT];
-	int n, timeout = r->s.started ? -1 : clock_left(r->start_by);
+	int n;
 
 	prepare(r, p);
-	n = poll(p, P_COUNT, timeout);
+	n = poll(p, P_COUNT, timeout_of(r));
 	if (n < 0 && errno != EINTR) {
 		(void)err_sys(r->e, -errno, "wait for the sandbox");
 		finish(r, ATTACH_FAILED, CLI_OWN);
@@ -384,18 +550,10 @@ static void turn(struct run *r)
 		err_hint(r->e,
 			"sbx stop NAME ends it, sbx logs --console NAME shows its last words");
 	}
-	if (n <= 0)
-		return;
-	if (p[P_SIGNAL].revents)
-		on_signal(r);
-	if (!r->done && p[P_OUT].revents)
-		on_output(r);
-	if (!r->done && p[P_IN].revents)
-		on_input(r);
-	if (!r->done && (p[P_STREAM].revents & POLLOUT))
-		on_stream_out(r);
-	if (!r->done && r->out_fd < 0 && (p[P_STREAM].revents & (POLLIN | POLLHUP | POLLERR)))
-		on_stream_in(r);
+	if (n > 0)
+		events(r, p);
+	if (!r->done)
+		ask(r);
 	if (!r->done)
 		drain(r);
 	pump_typed(r);
@@ -431,9 +589,11 @@ struct attach_result attach_run(const struct attach *a, const struct buf *reques
 	sigset_t old;
 
 	assert(request->len > 0);
+	r.questions = a->questions > 0 ? a->questions : -1;
 	session_init(&r.s);
 	buf_init(&r.tx, TX_MAX);
 	buf_init(&r.typed, TYPED_MAX);
+	buf_init(&r.screen, PROMPT_BYTES);
 	r.out_chunk = chunk_of(a->out);
 	r.err_chunk = chunk_of(a->err);
 	r.size = term_size(a->in);
@@ -444,6 +604,7 @@ struct attach_result attach_run(const struct attach *a, const struct buf *reques
 	while (!r.done)
 		turn(&r);
 	say_last(&r);
+	take_back(&r);
 	undo_modes(&r);
 	term_restore();
 	if (r.signals >= 0) {
@@ -453,5 +614,6 @@ struct attach_result attach_run(const struct attach *a, const struct buf *reques
 	session_fini(&r.s);
 	buf_fini(&r.tx);
 	buf_fini(&r.typed);
+	buf_fini(&r.screen);
 	return r.res;
 }

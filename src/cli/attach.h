@@ -3,6 +3,8 @@
  * Runs one EXEC or ATTACH whose request frame is given, until the command ends, the keys detach,
  * the terminal goes, or a signal ends us. Streams are byte-exact and separate; input is sent within
  * the guest's credit; a reader that does not read slows the command down and nothing is lost.
+ * Questions take a terminal's screen for as long as they wait (cli/prompt.h); without one they are a
+ * line on stderr that says how to answer.
  * Blocks the signals it handles for as long as it runs, and restores the terminal on every way out.
  */
 #ifndef CLI_ATTACH_H
@@ -20,6 +22,7 @@ struct attach {
 	bool only_start; /* leave as soon as the command has started (detached) */
 	struct keys keys; /* looked for when @tty */
 	int start_ms; /* how long the guest may take to start the command */
+	int questions; /* borrowed: where questions come from (cli/question.h); 0: nobody is asked here */
 };
 
 enum attach_end {

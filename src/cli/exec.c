@@ -1,3 +1,4 @@
+#include "cli/asker.h"
 #include "cli/attach.h"
 #include "cli/box.h"
 #include "cli/report.h"
@@ -56,6 +57,7 @@ int verb_exec(int argc, char **argv)
 	AUTO(api) api = {0};
 	AUTO(buf) request = {0};
 	AUTO_FD stream = -1;
+	AUTO_FD questions = -1;
 	struct attach at = {.in = STDIN_FILENO, .out = STDOUT_FILENO, .err = STDERR_FILENO};
 	struct err e = {0};
 
@@ -67,6 +69,12 @@ int verb_exec(int argc, char **argv)
 		box_stream(&api, a.name, false, &stream, &e) < 0)
 		return report_err(&e, CLI_OWN);
 	at.stream = stream;
+	if (a.approve) {
+		questions = asker_start(a.name, ASKER_ALWAYS, &e);
+		if (questions < 0)
+			return report_err(&e, CLI_OWN);
+		at.questions = questions;
+	}
 	at.want_stdin = a.interactive;
 	at.tty = a.tty;
 	at.keys = a.keys;

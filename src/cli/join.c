@@ -1,4 +1,5 @@
 #include "cli/join.h"
+#include "cli/asker.h"
 #include "cli/attach.h"
 #include "cli/report.h"
 #include "cli/request.h"
@@ -74,6 +75,7 @@ static int once(struct join *j, bool begin, struct attach_result *ret_res, struc
 		.start_ms = REQUEST_START_MS};
 	AUTO(buf) request = {0};
 	AUTO_FD stream = -1;
+	AUTO_FD questions = -1;
 	int r;
 
 	buf_init(&request, FRAME_HEADER + FRAME_BIG_MAX);
@@ -88,6 +90,12 @@ static int once(struct join *j, bool begin, struct attach_result *ret_res, struc
 	if (r < 0)
 		return r;
 	at.stream = stream;
+	if (!j->detached && !j->no_approve) {
+		questions = asker_start(box_str(j->box, "name"), ASKER_SETTING, e);
+		if (questions < 0)
+			return questions;
+		at.questions = questions;
+	}
 	*ret_res = attach_run(&at, &request, e);
 	return 0;
 }

@@ -15,6 +15,7 @@ struct join {
 	bool detached; /* leave once it runs */
 	bool quiet;
 	bool only_join; /* never begin it */
+	bool no_approve; /* what waits for an answer is not shown here */
 };
 /* join_agent() - the exit status; faults are told */
 int join_agent(struct join *j);

@@ -101,6 +101,7 @@ static int run(struct run *r)
 		.keys = r->a->keys,
 		.detached = r->a->detached,
 		.quiet = r->a->quiet,
+		.no_approve = r->a->no_approve,
 		.args = r->a->args,
 		.n_args = r->a->n_args};
 	int64_t began = clock_real_ms();

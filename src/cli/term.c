@@ -153,3 +153,32 @@ size_t term_modes_undo(struct term_modes *m, char *dst, size_t cap)
 	m->on = 0;
 	return pos;
 }
+
+static bool is_screen(unsigned number)
+{
+	return number == 1049 || number == 1047 || number == 47;
+}
+
+size_t term_modes_redo(const struct term_modes *m, char *dst, size_t cap)
+{
+	size_t pos = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(modes); i++) {
+		bool on = m->on & 1U << i;
+
+		/* The cursor is the one that a question hides. */
+		if (is_screen(modes[i].number) || (!on && modes[i].number != 25) || pos + 16 >= cap)
+			continue;
+		pos += (size_t)snprintf(dst + pos, cap - pos, "\x1b[?%u%c", modes[i].number,
+			on == modes[i].on_is_h ? 'h' : 'l');
+	}
+	return pos;
+}
+
+bool term_modes_alternate(const struct term_modes *m)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(modes); i++)
+		if (is_screen(modes[i].number) && (m->on & 1U << i))
+			return true;
+	return false;
+}

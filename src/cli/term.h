@@ -28,4 +28,8 @@ void term_modes_watch(struct term_modes *m, const unsigned char *p, size_t len);
  * the length
  */
 size_t term_modes_undo(struct term_modes *m, char *dst, size_t cap);
+/* term_modes_redo() - the sequences that switch on again what is on, but for the screen; as undo */
+size_t term_modes_redo(const struct term_modes *m, char *dst, size_t cap);
+/* term_modes_alternate() - is it on the alternate screen? */
+bool term_modes_alternate(const struct term_modes *m);
 #endif

@@ -45,6 +45,36 @@ int api_approvals(struct api_call *a, struct err *e)
 	return bad ? no_memory(e) : conn_json(a->c, 200, TAKE(o));
 }
 
+/* goes_on() - a rule that asks about this host by name asks before any that allows it: then there is
+ * nothing to remember. 0: an allow ends the questions.
+ */
+static int goes_on(struct api_call *a, const struct approval *w, const struct policy_host *h,
+	struct sandbox *box, struct err *e)
+{
+	const bool dns = strcmp(w->method, "DNS") == 0;
+	const struct policy_request r = {.kind = dns	      ? POLICY_DNS
+						 : w->path[0] ? POLICY_HTTP
+							      : POLICY_TUNNEL,
+		.host = h,
+		.port = w->port,
+		.method = dns ? NULL : w->method,
+		.path = dns || !w->path[0] ? NULL : w->path};
+	AUTO_POLICY *p = NULL;
+	struct policy_verdict v;
+	int n = daemon_policy_for(a->d, box, &p, e);
+
+	if (n < 0)
+		return n;
+	policy_decide(p, &r, &v);
+	if (v.decision != POLICY_ASK || strcmp(v.rule->resource, "**") == 0)
+		return 0;
+	(void)err_set(e, ERR_CONFLICT, -EEXIST,
+		"it passed this once: rule '%s' (ask %s) goes on asking", v.rule->id,
+		v.rule->resource);
+	err_hint(e, "sbx policy rm %s ends that", v.rule->id);
+	return -EEXIST;
+}
+
 /* remember() - the answer becomes a rule: of the sandbox, or of all */
 static int remember(
 	struct api_call *a, const struct approval *w, bool allow, bool all_boxes, struct err *e)
@@ -66,6 +96,8 @@ static int remember(
 		box = sandbox_find(a->d, w->box, e);
 		if (!box)
 			return -ENOENT;
+		if (allow && goes_on(a, w, &h, box, e) < 0)
+			return -EEXIST;
 	}
 	return api_add_rules(a, &rules, box, "approval", e);
 }

@@ -64,6 +64,11 @@ static const char *check_ms(const char *v)
 		       : "must be 10 to 60000 milliseconds";
 }
 
+static const char *check_switch(const char *v)
+{
+	return strcmp(v, "on") == 0 || strcmp(v, "off") == 0 ? NULL : "must be on or off";
+}
+
 static const struct key {
 	const char *name, *variable, *other, *doc;
 	const char *(*check)(const char *v);
@@ -80,6 +85,8 @@ static const struct key {
 		"milliseconds that it has; no answer is a no", check_ms},
 	[SETTING_DNS] = {"dns.servers", "SBX_DNS_SERVERS", "",
 		"name servers that are asked; empty: the host's", check_list},
+	[SETTING_APPROVE] = {"approve.terminal", "SBX_APPROVE_TERMINAL", "on",
+		"does the terminal of an agent show what waits for an answer?", check_switch},
 };
 
 /* ---- the file ---- */

@@ -22,6 +22,7 @@ enum settings_key {
 	SETTING_AUTHZ, /* egress.authz: URL of an ext_authz HTTP service */
 	SETTING_AUTHZ_MS, /* egress.authzTimeout */
 	SETTING_DNS, /* dns.servers: addresses with or without :port, comma list */
+	SETTING_APPROVE, /* approve.terminal: "on" or "off" */
 	SETTINGS_COUNT
 };
 

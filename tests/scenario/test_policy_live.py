@@ -5,7 +5,10 @@ import socket
 import threading
 import time
 
+import pexpect
 import pytest
+
+from rig import SBX
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -175,3 +178,111 @@ def test_a_name_is_not_looked_up_before_the_answer(rig, box):
     records = [json.loads(line) for line in rig.ok("policy", "log", "--json").text.splitlines()]
     told = {r["decision"] for r in records if r.get("host") == "c2vjcmv0.example.net"}
     assert told == {"deny"}, told
+
+
+def waiting_for(rig, port):
+    """The question about that port, once there is one."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        if found := [w for w in rig.json("approve", "ls", "--json")["approvals"] if w["port"] == port]:
+            return found[0]
+        time.sleep(0.1)
+    pytest.fail("nothing is asked")
+
+
+def terminal(rig, *args):
+    return pexpect.spawn(str(SBX), [str(a) for a in args], env={**rig.env, "TERM": "xterm-256color"}, cwd=str(rig.base),
+                         timeout=40, dimensions=(24, 80), encoding="utf-8", codec_errors="replace")
+
+
+def test_a_question_is_answered_in_the_agent_s_terminal(rig, box, server):
+    """It takes the screen; what was typed ahead neither answers it nor gets lost, its key stays out of the shell."""
+    url = f"http://host.sbx.internal:{server}/asked"
+    rig.ok("policy", "ask", f"localhost:{server}")
+    child = terminal(rig, "run", "--name", "box-a")
+    try:
+        child.expect(r"[$#] ")
+        child.sendline(f"curl -sS -m 100 -o /dev/null -w 'got-%{{http_code}}\\n' {url}; echo do''ne")
+        child.expect_exact(f"localhost:{server}")
+        child.expect_exact("GET /asked")
+        child.send("y")  # meant for the shell, too late
+        child.expect_exact("keys are ignored")
+        child.expect_exact("y: yes")
+        assert waiting_for(rig, server)["path"] == "/asked"
+        child.send("y")
+        child.expect_exact("got-200")
+        child.expect_exact("done")
+        child.sendline("echo li''ne:$(echo ok)")
+        assert child.expect_exact(["line:ok", "yecho", "command not found"]) == 0
+        # Refused with the next; and what somebody else answers goes away.
+        child.sendline(f"curl -sS -m 100 -o /dev/null -w 'got-%{{http_code}}\\n' {url}")
+        child.expect_exact("y: yes")
+        child.send("n")
+        child.expect_exact("got-403")
+        child.sendline(f"curl -sS -m 100 -o /dev/null -w 'got-%{{http_code}}\\n' {url}")
+        child.expect_exact("y: yes")
+        rig.ok("approve", str(waiting_for(rig, server)["id"]))
+        child.expect_exact("answered elsewhere")
+        child.expect_exact("got-200")
+        # Always: beside a rule that asks by name that cannot be, and is told.
+        child.sendline(f"curl -sS -m 100 -o /dev/null -w 'got-%{{http_code}}\\n' {url}")
+        child.expect_exact("y: yes")
+        child.send("a")
+        child.expect_exact(f"(ask localhost:{server}) goes on asking")
+        child.expect_exact("got-200")
+    finally:
+        child.close(force=True)
+
+
+FULL_SCREEN = r"""
+import os, signal, subprocess, sys, time
+drawn = 0
+def draw(*_):
+    global drawn
+    drawn += 1
+    sys.stdout.write(f"\x1b[2J\x1b[Hdrawn-{drawn}-{os.get_terminal_size().lines}.")
+    sys.stdout.flush()
+signal.signal(signal.SIGWINCH, draw)
+# What a hostile program would try: letters that are lines, no colours, reports of its own making, a title to be read back.
+sys.stdout.write("\x1b[?1049h\x1b(0\x1b[8m\x1b[?1003h\x1b[?1006h\x1b]0;y\x07\x1b[21t\x1b[c")
+draw()
+code = subprocess.run(["curl", "-sS", "-m", "100", "-o", "/dev/null", "-w", "%{http_code}", sys.argv[1]], capture_output=True).stdout
+end = time.time() + 20
+while drawn < 2 and time.time() < end:
+    time.sleep(0.1)
+time.sleep(1)
+sys.stdout.write(f"\x1b(B\x1b[0m\x1b[?1003l\x1b[?1049lcode-{code.decode()} drawn-{drawn}\n")
+"""
+
+
+def test_a_full_screen_program_is_drawn_anew(rig, box, server):
+    url = f"http://host.sbx.internal:{server}/asked"
+    rig.ok("policy", "ask", f"localhost:{server}")
+    child = terminal(rig, "exec", "-it", "--approve", "box-a", "--", "python3", "-c", FULL_SCREEN, url)
+    try:
+        child.expect_exact("drawn-1-24.")
+        child.expect_exact("\x1b(B")  # before anything is told: letters are letters
+        child.expect_exact(f"localhost:{server}")
+        child.expect_exact("y: yes")
+        child.send("\x1b]ly\x1b\\")  # what a terminal says to the request for its title
+        child.expect_exact("keys are ignored")
+        child.expect_exact("y: yes")
+        child.send("n")
+        child.expect_exact("\x1b[?1003h")  # as the program had it
+        child.expect(r"drawn-\d+-24\.")
+        child.expect(r"code-403 drawn-\d+")
+        child.expect(pexpect.EOF)
+    finally:
+        child.close(force=True)
+
+
+def test_without_a_terminal_a_line_says_how_to_answer(rig, box, server):
+    rig.ok("policy", "ask", f"localhost:{server}")
+    client = rig.popen("exec", "--approve", "box-a", "--", "curl", "-sS", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}",
+                       f"http://host.sbx.internal:{server}/asked", stdout=-1, stderr=-1)
+    number = waiting_for(rig, server)["id"]
+    line = client.stderr.readline().decode()
+    assert f"localhost:{server} GET /asked" in line and line.endswith(f"sbx approve [--deny] {number}\n"), line
+    rig.ok("approve", str(number))
+    out, err = client.communicate(timeout=30)
+    assert (out.decode(), err.decode()) == ("200", "")
