@@ -398,6 +398,7 @@ int egress_start(struct sandbox *s, int dir, struct err *e)
 
 	egress_stop(s);
 	r = end_leftovers(dir, e);
+	(void)unlinkat(dir, EGRESS_PINS_FILE, 0); /* what an earlier guest was told */
 	if (r == 0) {
 		r = bring_up(s, dir, e);
 		if (r < 0 && !e->hint[0])

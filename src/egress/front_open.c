@@ -1,8 +1,10 @@
 /* Before the rights are given up: socket in the directory, the sandbox's CA, everything made once. */
 #include "base/clock.h"
+#include "base/log.h"
 #include "egress/front.h"
 #include "egress/spawn.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,6 +42,17 @@ int front_open(struct front *f, const char *id, struct err *e)
 	return front_control_start(f, e);
 }
 
+/* keep_pins() - without the file (a full disk) a front that comes after this one knows none */
+static void keep_pins(struct front *f)
+{
+	AUTO_FD fd = openat(
+		f->dir_fd, EGRESS_PINS_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int r = fd < 0 ? -errno : front_pins_keep(f->pins, fd);
+
+	if (r < 0)
+		log_warn("addresses of names are not kept: %s", strerror(-r));
+}
+
 int front_load(struct front *f, struct err *e)
 {
 	bool made;
@@ -48,7 +61,10 @@ int front_load(struct front *f, struct err *e)
 
 	if (r == 0)
 		r = tls_leaves_new(f->ca, TLS_LEAVES_MAX, &f->leaves, e);
-	return r < 0 ? err_wrap(e, r, "the sandbox's certificate authority") : 0;
+	if (r < 0)
+		return err_wrap(e, r, "the sandbox's certificate authority");
+	keep_pins(f);
+	return 0;
 }
 
 void front_close(struct front *f)

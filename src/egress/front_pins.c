@@ -1,5 +1,8 @@
 #include "egress/front_pins.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define BUCKETS 1024
 #define NONE	0 /* entries count from 1 */
@@ -14,7 +17,20 @@ struct pin {
 	uint16_t newer, older;
 };
 
+/* A pin in the file, at the place of its entry; torn by a death in between, its sum is wrong. */
+struct kept {
+	uint64_t when; /* grows with each; 0: none */
+	uint32_t sum;
+	uint8_t family, len;
+	uint8_t byte[16];
+	char name[POLICY_HOST_MAX + 1];
+};
+
+#define KEPT_BYTES (FRONT_PINS_MAX * sizeof(struct kept))
+
 struct front_pins {
+	struct kept *kept; /* the file; NULL: none */
+	uint64_t when;
 	uint16_t bucket[BUCKETS];
 	uint16_t newest, oldest, n;
 	struct pin *pin; /* [cap + 1] */
@@ -32,6 +48,8 @@ void front_pins_free(struct front_pins *p)
 		return;
 	for (unsigned i = 1; i <= p->n; i++)
 		free(p->pin[i].name);
+	if (p->kept)
+		(void)munmap(p->kept, KEPT_BYTES);
 	free(p->pin);
 	free(p);
 }
@@ -128,6 +146,33 @@ static uint16_t entry(struct front_pins *p)
 	return i;
 }
 
+static uint32_t sum_of(const struct kept *k)
+{
+	const uint8_t *b = (const uint8_t *)k;
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 0; i < sizeof(*k); i++)
+		if (i < offsetof(struct kept, sum) || i >= offsetof(struct kept, family))
+			h = (h ^ b[i]) * 16777619u;
+	return h;
+}
+
+static void keep(struct front_pins *p, uint16_t i)
+{
+	const struct pin *v = &p->pin[i];
+	struct kept k = {0};
+
+	if (!p->kept)
+		return;
+	k.when = ++p->when;
+	k.family = (uint8_t)v->a.family;
+	memcpy(k.byte, v->a.byte, sizeof(k.byte));
+	k.len = (uint8_t)strnlen(v->name, POLICY_HOST_MAX);
+	memcpy(k.name, v->name, k.len);
+	k.sum = sum_of(&k);
+	p->kept[i - 1] = k;
+}
+
 bool front_pins_add(struct front_pins *p, const char *name, const struct policy_address *a)
 {
 	uint16_t i = find(p, name, a);
@@ -147,7 +192,60 @@ bool front_pins_add(struct front_pins *p, const char *name, const struct policy_
 	p->pin[i] = (struct pin){.a = *a, .name = copy};
 	link_use(p, i);
 	link_chain(p, i);
+	keep(p, i);
 	return true;
+}
+
+/* take_over() - one that is whole and in canonical form */
+static bool take_over(struct front_pins *p, const struct kept *k)
+{
+	struct policy_address a;
+	struct policy_host h;
+
+	if (k->sum != sum_of(k) || k->name[sizeof(k->name) - 1] ||
+		strnlen(k->name, sizeof(k->name)) != k->len ||
+		!policy_host_parse(k->name, k->len, &h) || h.kind != POLICY_HOST_NAME ||
+		policy_host_inside(&h) || strcmp(h.name, k->name) != 0 ||
+		!policy_address_from(k->family, k->byte, &a) || a.family != k->family)
+		return false;
+	return front_pins_add(p, h.name, &a);
+}
+
+static int by_age(const void *x, const void *y)
+{
+	const struct kept *a = x, *b = y;
+
+	return (a->when > b->when) - (a->when < b->when);
+}
+
+int front_pins_keep(struct front_pins *p, int fd)
+{
+	int r = -posix_fallocate(
+		fd, 0, KEPT_BYTES); /* a page without a block would kill us later */
+	struct kept *file, *old;
+	size_t n = 0;
+
+	if (r < 0)
+		return r;
+	file = mmap(NULL, KEPT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (file == MAP_FAILED)
+		return -errno;
+	while (n < FRONT_PINS_MAX && file[n].when)
+		n++;
+	old = calloc(n + 1, sizeof(*old));
+	if (!old) {
+		(void)munmap(file, KEPT_BYTES);
+		return -ENOMEM;
+	}
+	memcpy(old, file, n * sizeof(*old));
+	/* Written anew, in the order of their age: the places are those of this table's entries. */
+	memset(file, 0, n * sizeof(*file));
+	qsort(old, n, sizeof(*old), by_age);
+	p->kept = file;
+	for (size_t i = 0; i < n; i++)
+		(void)take_over(p, &old[i]);
+	free(old);
+	return 0;
 }
 
 bool front_pins_has(struct front_pins *p, const char *name, const struct policy_address *a)

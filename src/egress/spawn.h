@@ -19,6 +19,7 @@
 
 #define EGRESS_KEY_FILE	       "ca.key"
 #define EGRESS_CERT_FILE       "ca.crt"
+#define EGRESS_PINS_FILE       "front.pins" /* of this run of the sandbox: removed when one begins */
 #define EGRESS_LOCK_FILE       "egress.lock"
 #define EGRESS_FRONT_JAIL_FILE "front.jail"
 #define EGRESS_VAULT_JAIL_FILE "vault.jail"

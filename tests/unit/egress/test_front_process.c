@@ -100,7 +100,7 @@ static void start(struct box *b)
 static void stop(struct box *b)
 {
 	static const char *const files[] = {
-		"ca.key", "ca.crt", "egress.lock", "front.jail", "front.sock"};
+		"ca.key", "ca.crt", "front.pins", "egress.lock", "front.jail", "front.sock"};
 
 	assert_int_equal(kill(b->pid, SIGKILL), 0);
 	assert_int_equal(waitpid(b->pid, NULL, 0), b->pid);

@@ -1,8 +1,10 @@
 /* test_front_raw.c - tunnels, names, pins, streams that break the rules, and an end for all of them */
 #include "check.h"
 #include "front_rig.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 static const struct rig_rule rules[] = {
@@ -333,6 +335,66 @@ static void test_pins(void **state)
 	front_pins_free(p);
 }
 
+/* A front that is started anew finds what the one before it answered; what is torn or odd is nothing. */
+static void test_pins_are_kept(void **state)
+{
+	static const char *const odd[] = {"gateway.sbx.internal", "UP.test", "up.test.", "10.0.0.1",
+		"localhost", "a b.test", ""};
+	struct front_pins *p = front_pins_new(), *next = front_pins_new(), *third;
+	struct policy_address a = {.family = 4, .byte = {1, 2, 3, 4}}, six = {.family = 6};
+	int fd = memfd_create("pins", MFD_CLOEXEC);
+	char name[32], bytes[4096];
+	unsigned at = 0;
+	ssize_t n;
+
+	(void)state;
+	six.byte[0] = 0x20;
+	assert_int_equal(front_pins_keep(p, fd), 0);
+	assert_int_equal(front_pins_count(p), 0);
+	assert_true(front_pins_add(p, "old.test", &a) && front_pins_add(p, "new.test", &a));
+	assert_true(front_pins_add(p, "six.test", &six));
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++)
+		assert_true(front_pins_add(p, odd[i], &a));
+	/* It ends as a killed one does: nothing more is written. */
+	assert_int_equal(front_pins_keep(next, fd), 0);
+	assert_int_equal(front_pins_count(next), 3);
+	assert_string_equal(front_pins_next(next, &a, &at), "new.test");
+	assert_string_equal(front_pins_next(next, &a, &at), "old.test");
+	assert_null(front_pins_next(next, &a, &at));
+	assert_true(front_pins_has(next, "six.test", &six));
+	/* More than there is room for: the latest stay. */
+	for (unsigned i = 0; i < FRONT_PINS_MAX + 5; i++) {
+		(void)snprintf(name, sizeof(name), "n%u.test", i);
+		assert_true(front_pins_add(next, name, &a));
+	}
+	third = front_pins_new();
+	assert_int_equal(front_pins_keep(third, fd), 0);
+	assert_int_equal(front_pins_count(third), FRONT_PINS_MAX);
+	assert_true(front_pins_has(third, name, &a));
+	assert_false(front_pins_has(third, "n0.test", &a));
+	front_pins_free(third);
+	/* Every byte of it may be anything. */
+	for (off_t off = 0; (n = pread(fd, bytes, sizeof(bytes), off)) > 0; off += n) {
+		for (ssize_t i = off % 7; i < n; i += 61)
+			bytes[i] = (char)(bytes[i] ^ 0x5a);
+		assert_int_equal(pwrite(fd, bytes, (size_t)n, off), n);
+	}
+	third = front_pins_new();
+	assert_int_equal(front_pins_keep(third, fd), 0);
+	assert_int_equal(front_pins_count(third), 0);
+	front_pins_free(third);
+	front_pins_free(next);
+	front_pins_free(p);
+	close(fd);
+	/* A file that cannot be used is no reason to fail. */
+	third = front_pins_new();
+	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	assert_true(front_pins_keep(third, fd) < 0);
+	assert_true(front_pins_add(third, "x.test", &a));
+	front_pins_free(third);
+	close(fd);
+}
+
 /* ---- streams ---- */
 
 /* What there is no room for is refused, and the record of it tells how much that was. */
@@ -416,6 +478,7 @@ int main(void)
 		cmocka_unit_test(test_dns),
 		cmocka_unit_test(test_dns_many),
 		cmocka_unit_test(test_pins),
+		cmocka_unit_test(test_pins_are_kept),
 		cmocka_unit_test(test_records_that_are_lost),
 		cmocka_unit_test(test_bad_streams),
 	};
