@@ -172,6 +172,7 @@ struct front_exchange {
 	uint64_t question; /* id of the ASK; 0: none */
 	bool approved;
 	bool is_tls; /* BYTES: TLS that is not looked into */
+	bool bypasses; /* only since its host is in `bypass` */
 	/* what was judged */
 	enum policy_kind kind;
 	struct policy_host host;

@@ -127,8 +127,13 @@ void front_exchange_judge_again(struct front_exchange *x)
 	if (x->what == FRONT_NAME || x->finished)
 		return;
 	front_judge(x, &v);
-	if (v.decision == POLICY_DENY ||
-		(v.decision == POLICY_ASK && !x->approved && !x->question)) {
+	if (x->bypasses && !policy_bypass(x->f->policy, &x->host, x->port)) {
+		/* The client comes again, and is looked into. */
+		front_ask_drop(x);
+		x->question = 0;
+		front_exchange_cut(x, 403, policy_reason_name(POLICY_REASON_UNSEEN), "");
+	} else if (v.decision == POLICY_DENY ||
+		   (v.decision == POLICY_ASK && !x->approved && !x->question)) {
 		front_ask_drop(x);
 		x->question = 0;
 		front_exchange_cut(x, 403, "denied", policy_reason_text(v.reason));

@@ -101,6 +101,8 @@ static bool passed_on(struct front_stream *s, const struct tls_hello *h)
 		refuse(s, EGRESS_ON_TLS, "ech");
 	else if (!front_tunnel_begin(s, EGRESS_TLS))
 		front_stream_kill(s);
+	else if (s->exchanges)
+		s->exchanges->bypasses = http;
 	return true;
 }
 

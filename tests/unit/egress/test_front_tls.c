@@ -5,6 +5,7 @@
 #include "tls/client.h"
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static const struct rig_rule rules[] = {
 	{POLICY_ALLOW, "a.test", NULL, 0, false},
@@ -283,6 +284,14 @@ static void test_bypass(void **state)
 	assert_true(
 		r->body == n + 4); /* the ClientHello went first, and came back as the rig's echo */
 	assert_memory_equal(got, raw, n);
+	/* Another change leaves it; without its bypass it is cut in the moment of the change. */
+	rig_bypass(r, rules, ARRAY_LEN(rules), "*.test");
+	rig_run(r, 100);
+	assert_int_equal(recv(fd, raw, sizeof(raw), MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+	rig_policy(r, rules, ARRAY_LEN(rules));
+	rig_run(r, 100);
+	assert_true(recv(fd, raw, sizeof(raw), MSG_DONTWAIT) == 0 || errno == ECONNRESET);
 	close(fd);
 	rig_free(r);
 }
