@@ -81,6 +81,10 @@ static void print_text(const struct js *box)
 	field("Started:", box_str(box, "started_at"));
 	field("Stopped:", box_str(box, "stopped_at"));
 	field("Last used:", box_str(box, "last_used_at"));
+	if (box_str(box, "idle_stop_at")[0]) {
+		field("Idle since:", box_str(box, "idle_since"));
+		field("Stops at:", box_str(box, "idle_stop_at"));
+	}
 	print_list("Ports:", js_get(box, "ports"));
 	print_egress("Front:", js_get(js_get(box, "network"), "front"));
 	print_egress("Vault:", js_get(js_get(box, "network"), "vault"));

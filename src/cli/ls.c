@@ -45,11 +45,19 @@ static void workspace_cell(struct cell *c, const struct js *box)
 		(void)snprintf(c->text + len, sizeof(c->text) - len, " +%zu", more - 1);
 }
 
+/* status_cell() - "running", or "running (idle)" where the daemon will stop it if that goes on */
+static void status_cell(struct cell *c, const struct js *box)
+{
+	(void)escape_str(c->text, sizeof(c->text) - 8, box_str(box, "status"));
+	if (box_str(box, "idle_stop_at")[0])
+		strcat(c->text, " (idle)");
+}
+
 static void fill(struct cell row[COLUMNS], const struct js *box)
 {
 	(void)escape_str(row[0].text, sizeof(row[0].text), box_str(box, "name"));
 	(void)escape_str(row[1].text, sizeof(row[1].text), box_str(box, "agent"));
-	(void)escape_str(row[2].text, sizeof(row[2].text), box_str(box, "status"));
+	status_cell(&row[2], box);
 	(void)escape_str(row[3].text, sizeof(row[3].text), box_str(box, "isolation"));
 	ports_cell(&row[4], box);
 	workspace_cell(&row[5], box);

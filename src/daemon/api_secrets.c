@@ -1,5 +1,6 @@
 #include "daemon/api.h"
 #include "daemon/credentials.h"
+#include "daemon/idle.h"
 #include "daemon/settings.h"
 #include "daemon/view.h"
 #include "base/clock.h"
@@ -288,6 +289,7 @@ static int put_setting(struct api_call *a, const char *value, struct err *e)
 	if (r < 0)
 		return r;
 	credentials_table_changed(a->d);
+	idle_poke(a->d);
 	return conn_empty(a->c, 204);
 }
 

@@ -31,6 +31,7 @@
 struct sandbox;
 struct watch;
 struct daemon_policy;
+struct idle;
 struct approvals;
 
 struct daemon {
@@ -56,6 +57,7 @@ struct daemon {
 	struct daemon_policy *policy;
 	struct approvals *approvals;
 	struct egress_watch *egress_watch;
+	struct idle *idle;
 };
 
 /* setup.c */

@@ -1,5 +1,6 @@
 /* main.c - sbxd: start-up in order, then serve until told to end */
 #include "daemon/daemon.h"
+#include "daemon/idle.h"
 #include "daemon/sandbox.h"
 #include "daemon/watch.h"
 #include "base/clock.h"
@@ -96,6 +97,8 @@ static int start(struct daemon *d, bool foreground, struct err *e)
 		r = egress_open(d, e);
 	if (r == 0)
 		r = recover(d, e);
+	if (r == 0)
+		r = idle_new(d, e);
 	if (r == 0)
 		r = daemon_listen(d, e);
 	return r;

@@ -56,6 +56,11 @@ struct sandbox {
 	bool asked_to_end; /* the end that comes is no crash */
 	bool abort_start; /* whoever starts it shall give up */
 	char end_reason[256]; /* what to write down at its end instead of what it says itself */
+	struct {
+		int64_t since; /* clock_ms(); 0: not idle, as far as is known */
+		int64_t at, used_ms; /* of the last look; at 0: none */
+		uint64_t moved, cpu_ms;
+	} idle; /* idle.c */
 	struct egress egress; /* front and vault */
 	int log_fd; /* memfd with the machine's stderr; -1 */
 };
@@ -105,6 +110,8 @@ typedef void (*sandbox_step_fn)(void *ctx, const char *step);
 int sandbox_start(struct sandbox *s, sandbox_step_fn step, void *ctx, struct err *e) MUST_USE;
 /* stop.c */
 int sandbox_stop(struct sandbox *s, int64_t timeout_ms, struct err *e) MUST_USE;
+/* sandbox_stop_owned() - the same by who has begun an operation on it */
+int sandbox_stop_owned(struct sandbox *s, int64_t timeout_ms, struct err *e) MUST_USE;
 int sandbox_pause(struct sandbox *s, bool pause, struct err *e) MUST_USE;
 /* recover.c: once at start, before the first request */
 int recover(struct daemon *d, struct err *e) MUST_USE;

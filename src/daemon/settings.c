@@ -69,6 +69,29 @@ static const char *check_switch(const char *v)
 	return strcmp(v, "on") == 0 || strcmp(v, "off") == 0 ? NULL : "must be on or off";
 }
 
+#define IDLE_MAX_S (30 * 86400L)
+
+int64_t settings_idle_ms(const char *v)
+{
+	char *end;
+	long n = strtol(v, &end, 10), unit = 60;
+
+	if (*v < '0' || *v > '9')
+		return 0;
+	if (*end == 's') {
+		unit = 1;
+		end++;
+	}
+	return *end == '\0' && n > 0 && n <= IDLE_MAX_S / unit ? (int64_t)n * unit * 1000 : 0;
+}
+
+static const char *check_idle(const char *v)
+{
+	return v[0] == '\0' || settings_idle_ms(v)
+		       ? NULL
+		       : "must be 1 to 43200 minutes, or seconds as in 90s";
+}
+
 static const struct key {
 	const char *name, *variable, *other, *doc;
 	const char *(*check)(const char *v);
@@ -83,6 +106,10 @@ static const struct key {
 		"ext_authz HTTP service that must allow each request, too", check_authz},
 	[SETTING_AUTHZ_MS] = {"egress.authzTimeout", "SBX_AUTHZ_TIMEOUT", "1000",
 		"milliseconds that it has; no answer is a no", check_ms},
+	[SETTING_IDLE_STOP] = {"idle.stop", "SBX_IDLE_STOP", "",
+		"minutes without command, session and traffic until a sandbox is stopped; empty: "
+		"never",
+		check_idle},
 	[SETTING_DNS] = {"dns.servers", "SBX_DNS_SERVERS", "",
 		"name servers that are asked; empty: the host's", check_list},
 	[SETTING_APPROVE] = {"approve.terminal", "SBX_APPROVE_TERMINAL", "on",

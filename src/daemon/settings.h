@@ -23,6 +23,7 @@ enum settings_key {
 	SETTING_AUTHZ_MS, /* egress.authzTimeout */
 	SETTING_DNS, /* dns.servers: addresses with or without :port, comma list */
 	SETTING_APPROVE, /* approve.terminal: "on" or "off" */
+	SETTING_IDLE_STOP, /* idle.stop: minutes, or seconds with an s; "": never */
 	SETTINGS_COUNT
 };
 
@@ -32,6 +33,8 @@ int settings_get(const struct paths *p, enum settings_key key, char dst[SETTINGS
 /* settings_set() - by name; NULL @value: back to the default. -ENOENT: no such key; -EINVAL */
 int settings_set(
 	const struct paths *p, const char *name, const char *value, struct err *e) MUST_USE;
+/* settings_idle_ms() - a value of idle.stop; 0: never (or no value of it) */
+int64_t settings_idle_ms(const char *value);
 /* settings_view() - {"settings":[{"key","value","default","source","variable","description"}]} */
 int settings_view(const struct paths *p, struct js **ret, struct err *e) MUST_USE;
 #endif

@@ -35,7 +35,7 @@ static int shut_down(struct sandbox *s, int64_t timeout_ms, struct err *e)
 	return err_set(e, ERR_TIMEOUT, -ETIMEDOUT, "processes of sandbox '%s' do not end", s->name);
 }
 
-static int stop_owned(struct sandbox *s, int64_t timeout_ms, struct err *e)
+int sandbox_stop_owned(struct sandbox *s, int64_t timeout_ms, struct err *e)
 {
 	enum status status = sandbox_status(s);
 	struct link_msg reply;
@@ -76,7 +76,7 @@ int sandbox_stop(struct sandbox *s, int64_t timeout_ms, struct err *e)
 	r = sandbox_begin(s, "stop", clock_ms() + SANDBOX_BUSY_MS, e);
 	if (r < 0)
 		return r;
-	r = stop_owned(s, timeout_ms, e);
+	r = sandbox_stop_owned(s, timeout_ms, e);
 	sandbox_end(s);
 	return r;
 }

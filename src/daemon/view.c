@@ -1,3 +1,4 @@
+#include "daemon/idle.h"
 #include "daemon/sandbox.h"
 #include "daemon/view.h"
 #include <stdio.h>
@@ -80,6 +81,7 @@ struct js *sandbox_view(struct sandbox *s, bool with_plan)
 	bad |= view_time(o, "started_at", row.started_ms);
 	bad |= view_time(o, "stopped_at", row.stopped_ms);
 	bad |= view_time(o, "last_used_at", row.last_used_ms);
+	bad |= idle_view(s, o);
 	bad |= view_workspaces(o, p);
 	bad |= js_set_int(o, "cpus", p->cpus);
 	bad |= js_set_int(o, "memory_bytes", (int64_t)p->memory_bytes);

@@ -30,6 +30,9 @@ enum link_op {
 	LINK_EGRESS,
 };
 
+/* STATS with this `a`: REPLY has in `a` and `b` the bytes that all streams moved to and from the guest */
+#define LINK_STATS_MOVED 1
+
 enum link_state {
 	LINK_STARTING = 1,
 	LINK_RUNNING,

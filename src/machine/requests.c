@@ -153,6 +153,10 @@ static void on_stats(void *ctx, const struct link_msg *q, int fd)
 	numbers[1] = engine.resident_bytes;
 	numbers[2] = own_cpu_ms() + engine.cpu_ms;
 	numbers[3] = streams.streams;
+	if (q->n[0] == LINK_STATS_MOVED) {
+		numbers[0] = streams.to_guest_bytes;
+		numbers[1] = streams.to_host_bytes;
+	}
 	numbers[4] = devices_faults(&m->devices) + m->control.faults;
 	control_reply(&m->control, q, 0, machine_broken(m), numbers);
 }

@@ -395,6 +395,26 @@ def test_logs_that_go_on(rig, box):
             one.stdout.close()
 
 
+def test_idle_stop(rig, image):
+    """idle.stop: a silent command keeps it running, without one it is stopped, and comes back as it was."""
+    box = rig.create("box-idle").start()
+    try:
+        box.root_ok("echo kept > /root/file; sync")
+        rig.ok("settings", "set", "idle.stop", "3s")
+        box.ok("sleep 8")
+        end = time.monotonic() + 120
+        while (now := rig.boxes()["box-idle"])["status"] != "stopped":
+            assert time.monotonic() < end and now["status"] in ("running", "stopping")
+            time.sleep(0.3)
+        assert "Reason:       nothing happened in it for 3 s" in rig.ok("inspect", "box-idle").text
+        rig.ok("settings", "unset", "idle.stop")
+        assert box.root_ok("cat /root/file", timeout=90) == "kept\n"
+        assert rig.boxes()["box-idle"]["idle_since"] is None
+    finally:
+        rig.sbx("settings", "unset", "idle.stop")
+        box.remove()
+
+
 def test_read_only_inside_a_writable_workspace_is_refused(rig):
     top = rig.new_dir()
     (top / "inner").mkdir()

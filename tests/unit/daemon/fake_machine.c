@@ -54,12 +54,23 @@ static void read_mode(void)
 	(void)fclose(f);
 }
 
+/* stats() - one in which nothing happens, unless it is one that `moves` bytes or is `busy` */
+static void stats(struct link_msg *m)
+{
+	static uint64_t moved;
+
+	m->n[0] = is("moves") ? ++moved : 0;
+	m->n[2] = is("busy") ? (uint64_t)clock_ms() : 0;
+}
+
 static void tell(enum link_op op, const struct link_msg *asked, int fd, const char *text)
 {
 	struct link_msg m = {.op = op, .n = {(uint64_t)getpid()}};
 
 	if (asked)
 		m.seq = asked->seq;
+	if (asked && asked->op == LINK_STATS)
+		stats(&m);
 	if (op == LINK_HELLO || op == LINK_STATE)
 		m.state = now;
 	if (op == LINK_STREAM)
@@ -208,7 +219,7 @@ static void do_watch(struct agent *a, struct buf *b)
 static void on_request(int fd)
 {
 	struct agent a = {.fd = fd};
-	struct agent_usage u = {.mem_total = 1000, .processes = 3};
+	struct agent_usage u = {.mem_total = 1000, .processes = 3, .commands = is("commands")};
 	struct agent_attach attach;
 	struct frame f;
 	struct buf b;

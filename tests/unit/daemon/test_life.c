@@ -665,6 +665,95 @@ static void test_follower_goes(void **state)
 	assert_true(fds_of(rig->sbxd) <= before);
 }
 
+static void set_idle(const char *value)
+{
+	char body[64];
+
+	(void)snprintf(body, sizeof(body), "{\"value\":\"%s\"}", value);
+	assert_int_equal(rig_ask(rig, "PUT", "/v1/settings/idle.stop", body, NULL), 204);
+}
+
+/* idle_since() - as the API tells it, "" for null */
+static const char *idle_since(const char *key, char dst[64])
+{
+	const struct js *v;
+
+	assert_int_equal(rig_ask(rig, "GET", "/v1/sandboxes/one", NULL, &v), 200);
+	(void)snprintf(dst, 64, "%s", rig_str(v, key));
+	return dst;
+}
+
+/* idle_becomes() - each change of the setting has it looked anew: until it is idle, or since later */
+static void idle_becomes(const char *later_than, char dst[64])
+{
+	const int64_t until = clock_ms() + 20000;
+
+	do {
+		set_idle("600s");
+		(void)poll(NULL, 0, 50);
+	} while (strcmp(idle_since("idle_since", dst), later_than) <= 0 && clock_ms() < until);
+	assert_true(strcmp(dst, later_than) > 0);
+}
+
+static void test_idle_is_shown(void **state)
+{
+	char first[64], then[64], text[64];
+	const struct js *v;
+
+	(void)state;
+	NEED_RIG();
+	rig_create(rig, "one");
+	assert_int_equal(
+		rig_ask(rig, "PUT", "/v1/settings/idle.stop", "{\"value\":\"0\"}", &v), 400);
+	assert_int_equal(
+		rig_ask(rig, "PUT", "/v1/settings/idle.stop", "{\"value\":\"5h\"}", &v), 400);
+	rig_start(rig, "one");
+	assert_string_equal(idle_since("idle_since", text), ""); /* off */
+	idle_becomes("", first);
+	assert_true(strcmp(idle_since("idle_stop_at", text), first) > 0);
+	/* a command begins it anew */
+	assert_int_equal(
+		rig_ask(rig, "POST", "/v1/sandboxes/one/exec", "{\"argv\":[\"echo\"]}", &v), 200);
+	idle_becomes(first, then);
+	assert_string_equal(rig_status(rig, "one"), "running");
+	assert_int_equal(rig_ask(rig, "DELETE", "/v1/settings/idle.stop", NULL, &v), 204);
+	for (int i = 0; i < 400 && idle_since("idle_since", text)[0]; i++)
+		(void)poll(NULL, 0, 50);
+	assert_string_equal(text, "");
+}
+
+static void test_idle_stop(void **state)
+{
+	static const char *const lively[] = {"commands", "moves", "busy"};
+	const int64_t until = clock_ms() + 60000;
+	const struct js *v;
+
+	(void)state;
+	NEED_RIG();
+	rig_create(rig, "one");
+	rig_start(rig, "one");
+	for (size_t i = 0; i < ARRAY_LEN(lively); i++) {
+		rig_mode(rig, lively[i]);
+		rig_create(rig, lively[i]);
+		rig_start(rig, lively[i]);
+	}
+	set_idle("1s");
+	while (strcmp(rig_status(rig, "one"), "stopped") != 0 && clock_ms() < until)
+		(void)poll(NULL, 0, 50);
+	assert_int_equal(rig_ask(rig, "GET", "/v1/sandboxes/one", NULL, &v), 200);
+	assert_string_equal(rig_str(v, "status"), "stopped");
+	assert_string_equal(
+		rig_str(v, "reason"), "nothing happened in it for 1 s (setting idle.stop)");
+	(void)poll(NULL, 0, 1500);
+	for (size_t i = 0; i < ARRAY_LEN(lively); i++)
+		assert_string_equal(rig_status(rig, lively[i]), "running");
+	rig_mode(rig, "");
+	assert_int_equal(rig_ask(rig, "DELETE", "/v1/settings/idle.stop", NULL, &v), 204);
+	rig_start(rig, "one");
+	assert_int_equal(rig_ask(rig, "GET", "/v1/sandboxes/one", NULL, &v), 200);
+	assert_string_equal(rig_str(v, "reason"), "");
+}
+
 static void test_images_in_use(void **state)
 {
 	const struct js *v;
@@ -704,6 +793,8 @@ int main(void)
 		LIFE(test_streams),
 		LIFE(test_stream_of_a_guest_that_does_not_read),
 		LIFE(test_logs),
+		LIFE(test_idle_is_shown),
+		LIFE(test_idle_stop),
 		LIFE(test_follow_console),
 		LIFE(test_follow_agent),
 		LIFE(test_follower_goes),
