@@ -20,8 +20,12 @@ bench:
 	@scripts/bench
 fuzz:
 	@scripts/fuzz
+# A build that was set up for another prefix is moved to the one that is asked for.
 install: all
-	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
+ifneq ($(origin PREFIX),file)
+	@meson configure $(BUILD) --prefix $(PREFIX)
+endif
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD)
 fmt:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 clean:

@@ -1,6 +1,7 @@
 """What bad input gets: one line that says what, on what, why; exit status not 0; nothing half-made."""
 import json
 import os
+import pathlib
 import subprocess
 import time
 
@@ -193,3 +194,38 @@ def test_ls_with_50_stopped_sandboxes(rig):
     rig.ok("rm", "--all", "--force", timeout=60)
     assert rig.boxes() == {}
     assert not [p for p in (rig.state / "sandboxes").iterdir()] if (rig.state / "sandboxes").exists() else True
+
+
+def test_an_installation_is_whole(rig):
+    """`make install`: every part is there, and the programs find each other and their data from where they lie."""
+    build, source = SBX.parent.parent, pathlib.Path(__file__).resolve().parents[2]
+    there = rig.base / "installed"
+    subprocess.run(["meson", "install", "-C", build, "--no-rebuild", "--quiet", "--destdir", there], check=True,
+                   stdout=subprocess.DEVNULL)
+    top = next(there.rglob("bin/sbx")).parent.parent
+
+    def files(of):
+        return sorted(str(p.relative_to(of)) for p in of.rglob("*") if p.is_file())
+    wanted = {"sbxd", "sbx-machine", "sbx-front", "sbx-vault", "sbx-guest", "image-build"}
+    assert wanted <= set(files(top / "libexec/sbx"))
+    assert files(top / "share/man") == ["man1/sbx.1", "man8/sbxd.8"]
+    for one in ("bash-completion/completions/sbx", "fish/vendor_completions.d/sbx.fish", "zsh/site-functions/_sbx"):
+        assert (top / "share" / one).stat().st_size > 500
+    for part in ("kits", "services"):
+        tracked = [f for f in files(source / part) if not f.endswith("meson.build")]
+        assert files(top / "share/sbx" / part) == tracked
+    state = rig.base / "s2"
+    env = {**rig.env, "SBX_STATE_DIR": str(state)}
+
+    def run(*args):
+        ran = subprocess.run([top / "bin/sbx", *args], env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        assert ran.returncode == 0, ran
+        return ran.stdout.decode()
+    try:
+        assert "github" in run("secret", "ls", "--services")
+        assert json.loads(run("create", "--plan", "shell", str(rig.new_dir())))
+        pid = json.loads(run("daemon", "status", "--json"))["pid"]
+        assert pathlib.Path(os.readlink(f"/proc/{pid}/exe")) == top / "libexec/sbx/sbxd"
+        assert "_sbx" in run("completion", "zsh")
+    finally:
+        subprocess.run([top / "bin/sbx", "daemon", "stop"], env=env, capture_output=True, timeout=60)

@@ -8,10 +8,26 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 static char top[64];
 static struct paths paths;
+
+/* What every file system says it is, in place of the truth; 0: the truth. */
+static unsigned long pretended;
+
+/* The C library's, as the code under test is linked to it here: no host of a test has an NFS server. */
+int fstatfs(int fd, struct statfs *ret)
+{
+	long r = syscall(SYS_fstatfs, fd, ret);
+
+	if (r == 0 && pretended)
+		ret->f_type = (__typeof__(ret->f_type))pretended;
+	return (int)r;
+}
 
 static const char *at(const char *below)
 {
@@ -100,6 +116,37 @@ static void test_refused(void **state)
 	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", at("sock"));
 	assert_int_equal(bind(s, (struct sockaddr *)&sa, sizeof(sa)), 0);
 	assert_int_equal(check(at("sock"), &p), -EINVAL);
+}
+
+static void test_network_file_systems(void **state)
+{
+	static const struct {
+		unsigned long magic;
+		const char *name;
+	} them[] = {{0x6969, "NFS"}, {0x517b, "SMB"}, {0xff534d42UL, "CIFS"},
+		{0xfe534d42UL, "SMB2"}, {0x01021997, "9p"}, {0x5346414fUL, "AFS"},
+		{0x00c36400, "Ceph"}};
+	struct plan_place p;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(them); i++) {
+		struct err e = {0};
+		int r;
+
+		pretended = them[i].magic;
+		r = plan_workspace_check(at("ws"), &paths, &p, &e);
+		pretended = 0;
+		assert_int_equal(r, -EREMOTE);
+		assert_int_equal(e.code, ERR_INVALID);
+		assert_non_null(strstr(e.msg, "is on a network file system: "));
+		assert_string_equal(strrchr(e.msg, ' ') + 1, them[i].name);
+		assert_string_equal(e.hint, "copy it to a local disk");
+	}
+	pretended = 0x65735546; /* FUSE is taken, with a word about it */
+	assert_int_equal(check(at("ws"), &p), 0);
+	pretended = 0;
+	assert_non_null(strstr(p.note, "FUSE"));
+	assert_int_equal(check(at("ws"), &p), 0);
 }
 
 static void test_state_and_cache_stay_out(void **state)
@@ -205,6 +252,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_network_file_systems, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_state_and_cache_stay_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_same_or_not_at_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hard_links_are_told, setup, teardown),
