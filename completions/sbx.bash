@@ -8,7 +8,7 @@ _sbx()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local verb=${COMP_WORDS[1]} words=""
-	local making="--name --kit --template --cpus --memory --disk --isolation --env --env-file --allow --deny --plan --quiet --json"
+	local making="--name --kit --template --cpus --memory --disk --isolation --env --env-file --mask --allow --deny --allow-network --deny-network --plan --quiet --json"
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
@@ -39,10 +39,10 @@ _sbx()
 	logs) words="--follow --console --tail --raw --json" ;;
 	policy) words="--sandbox --method --path --websocket --grpc --kind --address --wide --source --decision --follow --limit --force --json" ;;
 	approve) words="--deny --remember --follow --json" ;;
-	secret) words="--sandbox --command --refresh --from-env --all --dry-run --services --json" ;;
+	secret) words="--sandbox --command --refresh --from-env --all --dry-run --services --force --json" ;;
 	audit | settings) words="--json" ;;
 	image) words="--json --quiet --force --name" ;;
-	daemon) words="--json" ;;
+	daemon) words="--detached --json" ;;
 	esac
 	if [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$words --help" -- "$cur")

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import time
 
@@ -229,3 +230,35 @@ def test_an_installation_is_whole(rig):
         assert "_sbx" in run("completion", "zsh")
     finally:
         subprocess.run([top / "bin/sbx", "daemon", "stop"], env=env, capture_output=True, timeout=60)
+
+
+def commands(rig):
+    """Every verb that `sbx --help` names, and what stands beneath it, with its help."""
+    for verb in re.findall(r"^  (\w+) ", rig.ok("--help").text, re.M):
+        text = rig.ok(verb, "--help").text
+        yield [verb], text
+        if text.splitlines()[0].endswith(" COMMAND"):
+            for sub in re.findall(r"^  (\S+) ", text, re.M):
+                yield [verb, sub], rig.ok(verb, sub, "--help").text
+
+
+def test_every_command_and_flag_is_written_down(rig):
+    """What --help names is in the man page (a flag by its long or short form) and in the three completions."""
+    top = pathlib.Path(__file__).resolve().parents[2]
+    man = (top / "docs/man/sbx.1").read_text()
+    completions = {f: (top / "completions" / f).read_text() for f in ("sbx.bash", "_sbx", "sbx.fish")}
+    missing = []
+    for command, text in commands(rig):
+        if not re.search(rf"^\.It (Xo )?Cm .*\b{command[0]}\b", man, re.M) or not re.search(rf"\b{command[-1]}\b", man):
+            missing.append(f"{' '.join(command)}: not in the man page")
+        missing += [f"{' '.join(command)}: not in {f}" for f, c in completions.items()
+                    if not re.search(rf"(?<![\w-]){command[-1]}(?![\w-])", c)]
+        for short, flag in re.findall(r"^ +(?:-(\w), |)--([a-z][a-z-]+)", text, re.M):
+            if flag in ("help", "usage", "version"):
+                continue
+            forms = [rf"-{flag}\b"] + ([rf"(Fl|,) {short}\b"] if short else [])
+            if not any(re.search(f, man) for f in forms):
+                missing.append(f"{' '.join(command)} --{flag}: not in the man page")
+            missing += [f"{' '.join(command)} --{flag}: not in {f}" for f, c in completions.items()
+                        if not re.search(rf"(--|-l ){flag}(?![\w-])", c)]
+    assert not missing, "\n".join(sorted(set(missing)))

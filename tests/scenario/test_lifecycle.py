@@ -382,7 +382,9 @@ def test_logs_that_go_on(rig, box):
         rig.ok("run", "-d", "--name", box.name, "--", "/bin/sh", "-c", "echo from the agent; exec sleep 1000")
         assert select.select([agent.stdout], [], [], 60)[0]
         assert agent.stdout.readline() == b"from the agent\n"
-        third = rig.popen("logs", "-f", box.name, stdout=subprocess.DEVNULL)
+        # who runs the tests in the background has the signal ignored, and children inherit that
+        third = rig.popen("logs", "-f", box.name, stdout=subprocess.DEVNULL,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         third.send_signal(signal.SIGINT)
         assert third.wait(20) == -signal.SIGINT
         rig.ok("stop", box.name)
