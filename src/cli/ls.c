@@ -48,9 +48,11 @@ static void workspace_cell(struct cell *c, const struct js *box)
 /* status_cell() - "running", or "running (idle)" where the daemon will stop it if that goes on */
 static void status_cell(struct cell *c, const struct js *box)
 {
-	(void)escape_str(c->text, sizeof(c->text) - 8, box_str(box, "status"));
-	if (box_str(box, "idle_stop_at")[0])
-		strcat(c->text, " (idle)");
+	char status[64];
+
+	(void)snprintf(c->text, sizeof(c->text), "%s%s",
+		escape_str(status, sizeof(status), box_str(box, "status")),
+		box_str(box, "idle_stop_at")[0] ? " (idle)" : "");
 }
 
 static void fill(struct cell row[COLUMNS], const struct js *box)
