@@ -361,15 +361,21 @@ bool front_stream_flush_records(struct front_stream *s)
 	return flush(s, TLS_WRITE_MANY);
 }
 
+/* end_ours() - our direction ends; the guest's may go on */
+static void end_ours(struct front_stream *s)
+{
+	if (s->shut)
+		return;
+	if (s->tls)
+		(void)tls_close(s->tls);
+	(void)shutdown(s->fd, SHUT_WR);
+	s->shut = true;
+}
+
 /* finish() - all was written: our direction ends, then the guest's may */
 static void finish(struct front_stream *s)
 {
-	if (!s->shut) {
-		if (s->tls)
-			(void)tls_close(s->tls);
-		(void)shutdown(s->fd, SHUT_WR);
-		s->shut = true;
-	}
+	end_ours(s);
 	if (s->eof)
 		front_stream_kill(s);
 }
@@ -403,6 +409,10 @@ void front_stream_round(struct front_stream *s)
 	/* HTTP/1 and tunnels have one exchange, which may have waited for room here. */
 	if (s->state != FRONT_H2 && s->exchanges && s->exchanges->ch && !front_stream_full(s))
 		front_channel_go_on(s->exchanges->ch);
+	/* Who waits for a server's end before it closes waits for this. */
+	if (s->state == FRONT_TUNNEL && s->exchanges && s->exchanges->down_over &&
+		front_stream_waiting(s) == 0)
+		end_ours(s);
 	if (s->state == FRONT_LAST && front_stream_waiting(s) == 0)
 		finish(s);
 	if (s->dead)

@@ -358,6 +358,13 @@ def serve(sock, place, cert):
                 if not part:
                     sock.sendall(b"221 bye\r\n")  # the other direction is still open
                     return
+                if part == b"QUIT\r\n":
+                    sock.sendall(b"221 bye\r\n")
+                    sock.shutdown(socket.SHUT_WR)
+                    while part:  # the client's direction may go on
+                        part = sock.recv(65536)
+                        log(at=place, raw=part.decode("latin-1"))
+                    return
                 sock.sendall(b"250 " + part)
         if cert:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -16,7 +16,7 @@ import pytest
 from inet import messages as m
 from inet.guest import Guest, Refused, dns_query, read_response
 from inet.pair import GATEWAY, read_all
-from inet.world import DNS, LINK_HOST, NAMES, PRIVATE, TRAPS, V6
+from inet.world import DNS, LINK_HOST, NAMES, PRIVATE, TRAPS, V6, wait_for
 
 ECHO = NAMES["echo.test"]
 METADATA = ["169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"]
@@ -412,6 +412,22 @@ def test_raw_tcp_by_rules_half_close_and_server_first(world, make_pair):
     assert [e["raw"] for e in world.since(mark) if "raw" in e] == ["HELO\r\n", ""]
     s = g.connect("echo.test", 22, tls=False)  # another port is not allowed
     assert read_all(s, 5) == b""
+
+
+def test_a_server_that_ends_first_is_heard(world, make_pair):
+    """Its end arrives while the client still has its own direction, which goes on."""
+    g = Guest(make_pair(["echo.test:2525"]))
+    mark = world.mark()
+    s = g.connect("echo.test", 2525, tls=False)
+    s.settimeout(5)
+    assert s.recv(100) == b"220 ready\r\n"
+    s.sendall(b"QUIT\r\n")
+    assert s.recv(100) == b"221 bye\r\n"
+    assert s.recv(100) == b""
+    s.sendall(b"more")
+    wait_for(lambda: [e for e in world.since(mark) if e.get("raw") == "more"])
+    s.close()
+    wait_for(lambda: [e for e in world.since(mark) if e.get("raw") == ""])
 
 
 def test_the_rule_of_a_change_holds_at_once_and_cuts_what_it_forbids(world, make_pair):
