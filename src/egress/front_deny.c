@@ -62,6 +62,64 @@ static void hint_for(const struct front_exchange *x, int status, const struct po
 			x->host.name, x->port);
 }
 
+/* grpc_status() - as clients read an answer that is none of gRPC's (its document "HTTP to gRPC Status Code
+ * Mapping"), but said in gRPC's own terms
+ */
+static const char *grpc_status(int status)
+{
+	switch (status) {
+	case 403:
+	case 405:
+	case 421:
+		return "7"; /* PERMISSION_DENIED */
+	case 400:
+	case 413:
+	case 414:
+	case 431:
+		return "13"; /* INTERNAL */
+	case 502:
+	case 503:
+	case 504:
+		return "14"; /* UNAVAILABLE */
+	default:
+		return "2"; /* UNKNOWN */
+	}
+}
+
+/* deny_grpc() - a client of gRPC looks at trailers, not at status and body: all in one head that ends the stream */
+static void deny_grpc(
+	struct front_exchange *x, int status, const char *code, const char *why, const char *hint)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	struct egress_fields *f = &x->f->fields;
+	char text[1024], message[3 * sizeof(text)];
+	size_t n = 0;
+
+	(void)snprintf(text, sizeof(text), "%s: %s%s%s", code, why, hint[0] ? "; " : "", hint);
+	for (const char *s = text; *s; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if (c >= 0x20 && c <= 0x7e && c != '%') {
+			message[n++] = (char)c;
+			continue;
+		}
+		message[n++] = '%';
+		message[n++] = digits[c >> 4];
+		message[n++] = digits[c & 15];
+	}
+	message[n] = '\0';
+	f->n = 0;
+	put(f, "content-type", "application/grpc");
+	put(f, "grpc-status", grpc_status(status));
+	put(f, "grpc-message", message);
+	if (status == 403)
+		put(f, "x-sbx-decision", "deny");
+	x->status = (uint16_t)status;
+	x->head_sent = x->down_over = true;
+	front_h2_head(x, 200, f, true);
+	front_exchange_over(x);
+}
+
 void front_deny(struct front_exchange *x, int status, const char *code, const char *why,
 	const struct policy_rule *rule)
 {
@@ -71,6 +129,10 @@ void front_deny(struct front_exchange *x, int status, const char *code, const ch
 	size_t n;
 
 	hint_for(x, status, rule, hint, sizeof(hint));
+	if (x->kind == POLICY_GRPC && x->id) {
+		deny_grpc(x, status, code, why, hint);
+		return;
+	}
 	n = front_deny_text(x, code, why, rule ? rule->id : x->rule, hint, body, sizeof(body));
 	(void)snprintf(length, sizeof(length), "%zu", n);
 	f->n = 0;

@@ -315,8 +315,14 @@ static bool ws_down(struct front_exchange *x, const struct egress_frame *fr)
 	buf_clear(&f->ws);
 	if (ws_walk(&x->ws[1], fr->body, fr->len, &f->ws) < 0)
 		return bad_peer(x);
-	return x->id ? front_h2_data(x, f->ws.data, f->ws.len, fr->end)
-		     : (front_h1_data(x, f->ws.data, f->ws.len, fr->end), true);
+	if (!x->id)
+		front_h1_data(x, f->ws.data, f->ws.len, fr->end);
+	else if (!front_h2_data(x, f->ws.data, f->ws.len, fr->end))
+		return false;
+	/* It is the server that closes (RFC 6455 7.1.1), and clients wait for it: there is no half of a WebSocket. */
+	if (fr->end)
+		front_exchange_up_end(x, NULL);
+	return true;
 }
 
 static bool on_data(struct front_exchange *x, const struct egress_frame *fr)

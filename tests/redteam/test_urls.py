@@ -7,15 +7,14 @@ that name and of another.
 import contextlib
 import json
 import shutil
-import socket
 import subprocess
 import tempfile
-import threading
 
 import pytest
 
 from inet import messages as m
 from inet.guest import read_response
+from inet.relay import Relay
 from inet.world import NAMES
 from rig import UnixHTTP
 
@@ -105,34 +104,8 @@ def test_hx20_the_proxy_passes_only_what_all_would_dial(world, pair, odd, views)
 @pytest.fixture
 def door(pair):
     """The explicit proxy as a port of this host, for clients that are other programs."""
-    server = socket.create_server(("127.0.0.1", 0), backlog=64)
-
-    def copy(a, b):
-        with contextlib.suppress(OSError):
-            while part := a.recv(65536):
-                b.sendall(part)
-        with contextlib.suppress(OSError):
-            b.shutdown(socket.SHUT_WR)
-
-    def one(s):
-        with s, pair.proxy() as up:
-            up.settimeout(60)
-            back = threading.Thread(target=copy, args=(up, s))
-            back.start()
-            copy(s, up)
-            back.join()
-
-    def loop():
-        while True:
-            try:
-                s, _ = server.accept()
-            except OSError:
-                return
-            threading.Thread(target=one, args=(s,), daemon=True).start()
-
-    threading.Thread(target=loop, daemon=True).start()
-    yield f"http://127.0.0.1:{server.getsockname()[1]}"
-    server.close()
+    with Relay(pair.proxy) as relay:
+        yield f"http://127.0.0.1:{relay.port}"
 
 
 PYTHON = """
