@@ -211,6 +211,12 @@ static void on_queue_broken(void *ctx, const char *device, unsigned index, const
 		m->ops->kill(m->engine);
 }
 
+bool machine_start_goes_on(int64_t elapsed_ms, uint64_t used_ms, uint64_t before_ms)
+{
+	return elapsed_ms < MACHINE_START_LAST_MS && used_ms < MACHINE_START_CPU_MS &&
+	       (before_ms == 0 || used_ms >= before_ms + MACHINE_START_STEP_MS);
+}
+
 static void on_start_deadline(void *ctx)
 {
 	struct machine *m = ctx;
@@ -218,10 +224,13 @@ static void on_start_deadline(void *ctx)
 	struct engine_stats used = {0};
 
 	m->start_timer = NULL;
-	if (now < m->started_ms + MACHINE_START_LAST_MS && m->ops->stats(m->engine, &used) == 0 &&
-		used.cpu_ms < MACHINE_START_CPU_MS &&
-		loop_add_timer(m->loop, now + 5000, on_start_deadline, m, &m->start_timer) == 0)
+	if (m->ops->stats(m->engine, &used) == 0 &&
+		machine_start_goes_on(now - m->started_ms, used.cpu_ms, m->start_cpu_ms) &&
+		loop_add_timer(m->loop, now + MACHINE_START_LOOK_MS, on_start_deadline, m,
+			&m->start_timer) == 0) {
+		m->start_cpu_ms = used.cpu_ms;
 		return;
+	}
 	m->start_failed = true;
 	m->ops->kill(m->engine);
 }

@@ -20,6 +20,9 @@
 #define MACHINE_START_DEADLINE_MS 20000 /* a start takes about 4 s of an idle host */
 #define MACHINE_START_CPU_MS	  10000 /* what took less was waiting for the host: more time */
 #define MACHINE_START_LAST_MS	  180000
+#define MACHINE_START_LOOK_MS	  5000 /* between looks at one that gets more time */
+#define MACHINE_START_STEP_MS                                                                      \
+	200 /* less processor between two looks: it waits for what never comes */
 /* How long a queue that the guest broke may stay so. Nothing tells the guest, and what waits on the
  * queue waits for ever: then the machine is ended, which ends every wait.
  */
@@ -44,6 +47,7 @@ struct machine {
 	char broken[LINK_TEXT]; /* the queue that broke last and why; "": none did */
 	bool given_up; /* it was not set up anew in time */
 	int64_t started_ms; /* clock_ms() */
+	uint64_t start_cpu_ms; /* of the engine at the last look at its start; 0: none yet */
 	bool start_failed; /* the deadline has passed */
 	const char *asked_to_end; /* who told us; NULL: nobody */
 };
@@ -57,6 +61,11 @@ void machine_close(struct machine *m);
 
 /* machine_move() - the only way to another state: checked, written down, told to the daemon */
 void machine_move(struct machine *m, enum link_state to, const char *reason);
+
+/* machine_start_goes_on() - is a guest that is not up after @elapsed_ms given more time? Yes, while a busy
+ * host starves it: it had little of the processor, but had some since the last look (@before_ms; 0: none).
+ */
+bool machine_start_goes_on(int64_t elapsed_ms, uint64_t used_ms, uint64_t before_ms);
 
 /* machine_broken() - the queue that the guest broke and has not set up anew, or NULL */
 const char *machine_broken(const struct machine *m);
