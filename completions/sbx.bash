@@ -12,7 +12,7 @@ _sbx()
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words="run create exec attach ls inspect start stop pause resume rm cp logs policy approve secret settings audit image daemon diagnose version completion help"
+		words="run create exec attach ls inspect start stop pause resume rm cp logs policy approve secret settings audit kit image daemon diagnose version completion help"
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		return
 	fi
@@ -41,6 +41,7 @@ _sbx()
 	approve) words="--deny --remember --follow --json" ;;
 	secret) words="--sandbox --command --refresh --from-env --all --dry-run --services --force --json" ;;
 	audit | settings) words="--json" ;;
+	kit) words="--json --kit --kit-arg --output --force" ;;
 	image) words="--json --quiet --force --name" ;;
 	daemon) words="--detached --json" ;;
 	esac
@@ -83,6 +84,13 @@ _sbx()
 	audit)
 		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "verify" -- "$cur")
 		;;
+	kit)
+		if [ "$COMP_CWORD" -eq 2 ]; then
+			mapfile -t COMPREPLY < <(compgen -W "validate inspect pack ls" -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		fi
+		;;
 	image)
 		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "ls build rm" -- "$cur")
 		;;
@@ -94,7 +102,7 @@ _sbx()
 		mapfile -t COMPREPLY < <(compgen -W "bash zsh fish" -- "$cur")
 		;;
 	help)
-		words="run create exec attach ls inspect start stop pause resume rm cp logs policy approve secret settings audit image daemon diagnose version completion"
+		words="run create exec attach ls inspect start stop pause resume rm cp logs policy approve secret settings audit kit image daemon diagnose version completion"
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		;;
 	esac

@@ -73,6 +73,26 @@ void exec_args_auto(struct exec_args *a);
 int exec_args_parse(int argc, char **argv, enum args_mode mode, struct exec_args *ret_args,
 	struct err *e) MUST_USE;
 
+/* kit validate, inspect, pack */
+#define ARGS_KIT_ARGS_MAX 64
+struct kit_form {
+	const char *options; /* letters: a --kit-arg, k --kit, o, f, j --json */
+	const char *words, *doc;
+};
+struct kit_args_cli {
+	const char *ref; /* never NULL after parsing */
+	const char *kits[ARGS_KITS_MAX];
+	size_t n_kits;
+	struct {
+		const char *key, *value;
+	} args[ARGS_KIT_ARGS_MAX];
+	size_t n_args;
+	const char *output; /* NULL: not given */
+	bool force, json;
+};
+int kit_args_parse(int argc, char **argv, enum args_mode mode, const struct kit_form *form,
+	struct kit_args_cli *ret_args, struct err *e) MUST_USE;
+
 /* All other verbs: options out of one table, and words. */
 enum args_option {
 	OPT_JSON = 1 << 0,

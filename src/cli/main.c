@@ -27,6 +27,7 @@ static const struct verb verbs[] = {
 	{"secret", verb_secret, "set, import, ls and rm: credentials that never go inside"},
 	{"settings", verb_settings, "list, get, set and unset: what holds for all sandboxes"},
 	{"audit", verb_audit, "verify: the log of what was decided"},
+	{"kit", verb_kit, "validate, inspect, pack and ls: agents and mixins as data"},
 	{"image", verb_image, "ls, build and rm: root images"},
 	{"daemon", verb_daemon, "start, stop, restart and status: the daemon"},
 	{"diagnose", verb_diagnose, "check what sbx needs of this host"},

@@ -24,6 +24,7 @@ int verb_exec(int argc, char **argv);
 int verb_help(int argc, char **argv);
 int verb_image(int argc, char **argv);
 int verb_inspect(int argc, char **argv);
+int verb_kit(int argc, char **argv);
 int verb_login(int argc, char **argv);
 int verb_logs(int argc, char **argv);
 int verb_ls(int argc, char **argv);

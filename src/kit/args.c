@@ -283,6 +283,8 @@ int kit_args_give(struct decode *d, const struct kit_args *given)
 		struct ynode at;
 		int r;
 
+		if (!a && given->loose)
+			continue;
 		if (!a)
 			return err_set(d->e, ERR_INVALID, -EINVAL,
 				"%s:1:1: the kit has no argument '%.64s'", d->t->file,

@@ -375,6 +375,29 @@ static int decode_text_of(
 	return r;
 }
 
+int kit_name_of(
+	const struct kit_tree *tree, const char *file, char name[KIT_NAME_BYTES], struct err *e)
+{
+	const struct kit_entry *spec = kit_tree_find(tree, "spec.yaml");
+	AUTO(kit_holes) holes = {0};
+	AUTO(ytree) t = {0};
+	const struct ynode *key;
+	int r;
+
+	name[0] = '\0';
+	if (!spec || spec->type != KIT_FILE || spec->len > KIT_SPEC_MAX)
+		return 0; /* kit_decode() says so */
+	r = kit_holes_find(&holes, file, spec->bytes, spec->len, e);
+	if (r == 0)
+		r = yaml_read(file, holes.masked, spec->len, &t, e);
+	if (r < 0 || t.nodes[t.root].kind != YNODE_MAP)
+		return r;
+	key = child(&t, &t.nodes[t.root], "name");
+	if (key && ynode_next(&t, key)->kind == YNODE_SCALAR)
+		(void)snprintf(name, KIT_NAME_BYTES, "%s", ynode_next(&t, key)->text);
+	return 0;
+}
+
 int kit_decode(const struct kit_tree *tree, const char *file, const struct kit_args *args,
 	struct kit_spec **ret_spec, struct err *e)
 {

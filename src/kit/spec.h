@@ -204,6 +204,7 @@ struct kit_spec {
 struct kit_args {
 	const struct kit_pair *v;
 	size_t n;
+	bool loose; /* what the kit does not have is somebody else's: no error */
 };
 
 /* kit_decode() - @file is how errors name the spec ("./k/spec.yaml"); @args NULL: defaults. A given
@@ -211,6 +212,9 @@ struct kit_args {
  */
 int kit_decode(const struct kit_tree *tree, const char *file, const struct kit_args *args,
 	struct kit_spec **ret_spec, struct err *e) MUST_USE;
+/* kit_name_of() - the name alone, before arguments are known; judged by nothing else */
+int kit_name_of(const struct kit_tree *tree, const char *file, char name[KIT_NAME_BYTES],
+	struct err *e) MUST_USE;
 void kit_spec_free(struct kit_spec *s); /* NULL is fine */
 void kit_spec_freep(struct kit_spec **s);
 #define AUTO_KIT_SPEC __attribute__((cleanup(kit_spec_freep))) struct kit_spec

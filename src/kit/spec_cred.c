@@ -39,6 +39,7 @@ static int take_hosts(struct decode *d, const struct ynode *v, const char *what,
 	ret->given = true;
 	for (size_t i = 0; i < w.n; i++) {
 		struct kit_word host = w.v[i];
+		char canonical[POLICY_PATTERN_MAX];
 		struct policy_pattern p;
 		struct err why = {0};
 
@@ -56,6 +57,10 @@ static int take_hosts(struct decode *d, const struct ynode *v, const char *what,
 			return kit_fault(d->e, d->s, host.at,
 				"'%.100s' is a whole top-level domain: it can only be denied",
 				host.text);
+		(void)policy_pattern_text(&p, canonical);
+		host.text = kit_mem_str(&d->s->mem, canonical);
+		if (!host.text)
+			return decode_nomem(d);
 		ret->v[ret->n++] = host;
 	}
 	return 0;

@@ -241,7 +241,8 @@ def bench_egress(runs):
 
 
 GROUPS = {"cli": bench_cli, "exec": bench_exec, "run": bench_run, "memory": bench_memory,
-          "egress": bench_egress, "fs": lambda runs: bench_program("fs", runs), "vsock": lambda runs: bench_program("vsock", runs)}
+          "egress": bench_egress, "fs": lambda runs: bench_program("fs", runs), "vsock": lambda runs: bench_program("vsock", runs),
+          "kit": lambda runs: bench_program("kit", runs)}
 
 
 def table():

@@ -262,8 +262,8 @@ static const struct wrong wrongs[] = {
 	{MIXIN "permissions: {network: {deny: ['a.example:1-2']}}\n", "spec.yaml:4:32: "},
 	{MIXIN "permissions: {network: {allow: a}}\n",
 		"spec.yaml:4:32: network allow must be a list"},
-	{MIXIN "permissions: {network: {alow: []}}\n",
-		"spec.yaml:4:25: unknown field 'alow' in permissions.network"},
+	{MIXIN "permissions: {network: {allows: []}}\n",
+		"spec.yaml:4:25: unknown field 'allows' in permissions.network"},
 	{MIXIN "permissions: {files: []}\n",
 		"spec.yaml:4:15: unknown field 'files' in permissions"},
 	/* ports, volumes */
@@ -528,7 +528,7 @@ static void test_new_agent(void **state)
 	assert_false(p->vars[0].steers);
 	assert_true(p->vars[2].steers);
 	words(&p->allow,
-		"*.example.com api.example.com:443 **.deep.example 10.1.0.0/16 any.example:*");
+		"*.example.com api.example.com:443 **.deep.example 10.1.0.0/16 any.example");
 	words(&p->deny, "telemetry.example.com");
 	assert_int_equal(p->n_ports, 3);
 	assert_string_equal(p->ports[1].protocol, "udp");

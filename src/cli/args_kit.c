@@ -1,0 +1,116 @@
+#include "cli/args_internal.h"
+#include "cli/report.h"
+#include <errno.h>
+#include <string.h>
+
+enum { K_ARG = 256, K_KIT, K_JSON };
+
+static const struct argp_option options[] = {
+	{"kit", K_KIT, "KIT", 0, "A mixin to put on top; may be given again", 0},
+	{"kit-arg", K_ARG, "[KIT.]NAME=VALUE", 0, "A value for an argument of a kit", 0},
+	{"output", 'o', "FILE", 0, "The ZIP file to write", 0},
+	{"force", 'f', NULL, 0, "Write over a file that is there", 0},
+	{"json", K_JSON, NULL, 0, "Results and errors as JSON on stdout", 0},
+	{0},
+};
+
+/* letter() - of an option, as kit_form names it */
+static int letter(int key)
+{
+	return key == K_ARG ? 'a' : key == K_KIT ? 'k' : key == K_JSON ? 'j' : key;
+}
+
+struct parse {
+	const struct kit_form *form;
+	struct kit_args_cli *a;
+	struct err *e;
+};
+
+static int kit_arg(struct parse *p, char *arg)
+{
+	struct kit_args_cli *a = p->a;
+	char *value = strchr(arg, '=');
+
+	if (!value || value == arg)
+		return err_set(
+			p->e, ERR_INVALID, -EINVAL, "--kit-arg '%.80s' is not NAME=VALUE", arg);
+	if (a->n_args == ARGS_KIT_ARGS_MAX)
+		return err_set(
+			p->e, ERR_LIMIT, -E2BIG, "more than %d times --kit-arg", ARGS_KIT_ARGS_MAX);
+	*value = '\0';
+	a->args[a->n_args].key = arg;
+	a->args[a->n_args++].value = value + 1;
+	return 0;
+}
+
+static int option(struct parse *p, int key, char *arg)
+{
+	struct kit_args_cli *a = p->a;
+
+	switch (key) {
+	case K_ARG:
+		return kit_arg(p, arg);
+	case K_KIT:
+		if (a->n_kits == ARGS_KITS_MAX)
+			return err_set(
+				p->e, ERR_LIMIT, -E2BIG, "more than %d times --kit", ARGS_KITS_MAX);
+		a->kits[a->n_kits++] = arg;
+		return 0;
+	case 'o':
+		a->output = arg;
+		return 0;
+	case 'f':
+		a->force = true;
+		return 0;
+	default:
+		a->json = true;
+		report_json(true);
+		return 0;
+	}
+}
+
+static error_t parse_key(int key, char *arg, struct argp_state *state)
+{
+	struct parse *p = state->input;
+	int r = 0;
+
+	if (key == ARGP_KEY_ARG) {
+		if (p->a->ref)
+			r = err_set(p->e, ERR_INVALID, -EINVAL, "'%.200s' is too much", arg);
+		p->a->ref = arg;
+	} else if (args_is_option(options, key)) {
+		if (!strchr(p->form->options, letter(key)))
+			return ARGP_ERR_UNKNOWN;
+		r = option(p, key, arg);
+	} else {
+		return ARGP_ERR_UNKNOWN;
+	}
+	return r < 0 ? EINVAL : 0;
+}
+
+int kit_args_parse(int argc, char **argv, enum args_mode mode, const struct kit_form *form,
+	struct kit_args_cli *ret_args, struct err *e)
+{
+	struct argp_option table[ARRAY_LEN(options)] = {0};
+	const struct argp argp = {table, parse_key, form->words, form->doc, NULL, NULL, NULL};
+	struct kit_args_cli a = {0};
+	struct parse p = {.form = form, .a = &a, .e = e};
+	size_t n = 0;
+	int r;
+
+	for (size_t i = 0; options[i].name; i++) {
+		int key = options[i].key;
+
+		if (strchr(form->options, letter(key)))
+			table[n++] = options[i];
+	}
+	argp_err_exit_status = CLI_USAGE;
+	r = args_done(argp_parse(&argp, argc, argv, args_flags(mode, argc, argv), NULL, &p), e);
+	if (r == 0 && !a.ref) {
+		r = err_set(e, ERR_INVALID, -EINVAL, "%s: missing %s", argv[0] + 4, form->words);
+		err_hint(e, "%s %s", argv[0], form->words);
+	}
+	if (r == 0)
+		*ret_args = a;
+	return r;
+}
