@@ -17,12 +17,15 @@ static int decode(struct resolve *rs, const struct kit_source *src, struct kit_s
 {
 	AUTO_FREE struct kit_pair *mine = calloc(rs->q->n_args + 1, sizeof(*mine));
 	struct kit_args args = {.v = mine, .loose = true};
-	char name[KIT_NAME_BYTES];
+	char name[KIT_NAME_BYTES] = "";
+	bool dotted = false;
 	int r;
 
 	if (!mine)
 		return err_sys(rs->e, -ENOMEM, "read '%s'", src->file);
-	r = kit_name_of(&src->tree, src->file, name, rs->e);
+	for (size_t i = 0; i < rs->q->n_args; i++)
+		dotted |= strchr(rs->q->args[i].key, '.') != NULL;
+	r = dotted ? kit_name_of(&src->tree, src->file, name, rs->e) : 0;
 	for (size_t i = 0; r == 0 && i < rs->q->n_args; i++) {
 		const struct kit_pair *p = &rs->q->args[i];
 		const char *dot = strchr(p->key, '.');
