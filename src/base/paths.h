@@ -14,6 +14,9 @@
 #include "base/err.h"
 #include <limits.h>
 
+/* In the state directory: a record lock (fcntl) on it is held as long as a daemon lives. */
+#define PATHS_LOCK "sbxd.lock"
+
 struct paths {
 	char state[PATH_MAX];
 	char cache[PATH_MAX];

@@ -6,10 +6,21 @@
 #include "cli/report.h"
 #include "cli/verb.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 
 #define STOP_WAIT_MS 15000
+
+/* holds_lock() - does a daemon still hold the state directory? It closes its socket first. */
+static bool holds_lock(const struct paths *p)
+{
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	AUTO_FD dir = open(p->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD fd = dir < 0 ? -1 : openat(dir, PATHS_LOCK, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd >= 0 && fcntl(fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK;
+}
 
 /* stop_daemon() - 1: it was stopped; 0: none ran */
 static int stop_daemon(struct err *e)
@@ -31,7 +42,7 @@ static int stop_daemon(struct err *e)
 		struct err gone = {0};
 		AUTO_FD fd = launch_connect(&api.paths, &gone);
 
-		if (fd == -ENOENT || fd == -ECONNREFUSED)
+		if ((fd == -ENOENT || fd == -ECONNREFUSED) && !holds_lock(&api.paths))
 			return 1;
 		if (clock_ms() > deadline)
 			return err_set(e, ERR_TIMEOUT, -ETIMEDOUT,

@@ -1,4 +1,4 @@
-/* sbx image ls|build|rm */
+/* sbx image ls|build|load|pull|rm */
 #include "base/escape.h"
 #include "base/name.h"
 #include "cli/box.h"
@@ -129,11 +129,62 @@ static int image_build_verb(int argc, char **argv)
 	return report_flush();
 }
 
+static int import_verb(int argc, char **argv, const char *words, const char *doc)
+{
+	const struct plain_form form = {.options = OPT_JSON | OPT_QUIET | OPT_NAME,
+		.min_words = 1,
+		.max_words = 1,
+		.words = words,
+		.doc = doc};
+	AUTO(plain_args) a = {0};
+	struct paths p;
+	struct err e = {0};
+	char id[64] = "";
+	int r = verb_plain(argc, argv, &form, &a);
+
+	if (r)
+		return r;
+	r = paths_find(&p, &e);
+	if (r == 0)
+		r = images_import(&p, a.words[0], a.name, a.given & (OPT_QUIET | OPT_JSON), id, &e);
+	if (r < 0)
+		return report_err(&e, r == -EINTR ? 130 : CLI_FAIL);
+	if (a.given & OPT_JSON) {
+		AUTO_JS o = js_object();
+
+		if (js_set_str(o, "id", id) || box_print(o, &e) < 0)
+			return report_err(&e, CLI_FAIL);
+		return report_flush();
+	}
+	puts(id);
+	return report_flush();
+}
+
+static int image_load_verb(int argc, char **argv)
+{
+	return import_verb(argc, argv, "PATH",
+		"Make a root image of an OCI layout (a directory) or of an archive (docker save). "
+		"Nothing of it is extracted on this host: a jailed process turns its layers into "
+		"one "
+		"file system.");
+}
+
+static int image_pull_verb(int argc, char **argv)
+{
+	return import_verb(argc, argv, "REFERENCE",
+		"Make a root image of one that skopeo fetches: 'debian:12', "
+		"'host/team/name@sha256:...', "
+		"'docker-daemon:name:tag'. Credentials are those of `skopeo login` or `docker "
+		"login`.");
+}
+
 int verb_image(int argc, char **argv)
 {
 	static const struct verb subs[] = {
 		{"ls", image_ls, "list root images"},
 		{"build", image_build_verb, "make the default one"},
+		{"load", image_load_verb, "make one of an OCI layout or an archive"},
+		{"pull", image_pull_verb, "make one of an image in a registry"},
 		{"rm", image_rm, "remove some"},
 	};
 

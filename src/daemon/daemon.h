@@ -16,7 +16,6 @@
 #include <stdatomic.h>
 
 #define DAEMON_SOCKET	     "sbxd.sock"
-#define DAEMON_LOCK	     "sbxd.lock"
 #define DAEMON_LOG	     "sbxd.log"
 #define DAEMON_BOXES	     "sandboxes"
 #define DAEMON_AUDIT	     "audit" /* directory of the audit log */

@@ -50,13 +50,13 @@ static int take_lock(struct daemon *d, struct err *e)
 	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
 	d->lock_fd =
-		openat(d->state_fd, DAEMON_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		openat(d->state_fd, PATHS_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (d->lock_fd < 0)
-		return err_sys(e, -errno, "open '" DAEMON_LOCK "'");
+		return err_sys(e, -errno, "open '" PATHS_LOCK "'");
 	if (fcntl(d->lock_fd, F_SETLK, &l) == 0)
 		return 0;
 	if (errno != EAGAIN && errno != EACCES)
-		return err_sys(e, -errno, "lock '" DAEMON_LOCK "'");
+		return err_sys(e, -errno, "lock '" PATHS_LOCK "'");
 	if (fcntl(d->lock_fd, F_GETLK, &l) < 0 || l.l_type == F_UNLCK)
 		l.l_pid = 0; /* it has just ended */
 	return err_set(e, ERR_CONFLICT, -EBUSY, "another sbxd (pid %d) serves '%s' already",

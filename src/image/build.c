@@ -40,13 +40,13 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 }
 
 /* remove_tree() - the script's own directory; links are not followed, mounts not entered */
-static void remove_tree(const char *dir)
+void image_remove_tree(const char *dir)
 {
 	(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
 /* A build or removal that was killed leaves a directory with a dot; we hold the lock, so it is dead. */
-static void remove_leftovers(const struct image_store *s)
+void image_remove_leftovers(const struct image_store *s)
 {
 	char path[PATH_MAX];
 	struct dirent *d;
@@ -54,16 +54,22 @@ static void remove_leftovers(const struct image_store *s)
 
 	while (dir && (d = readdir(dir)))
 		if ((strncmp(d->d_name, BUILD_WORK, strlen(BUILD_WORK)) == 0 ||
+			    strncmp(d->d_name, IMPORT_WORK, strlen(IMPORT_WORK)) == 0 ||
 			    strncmp(d->d_name, ".gone-", 6) == 0) &&
 			paths_join(path, s->dir, d->d_name) == 0)
-			remove_tree(path);
+			image_remove_tree(path);
 	if (dir)
 		(void)closedir(dir);
 }
 
+bool image_stop_wanted(const bool *interrupted)
+{
+	return interrupted && *(const volatile bool *)interrupted;
+}
+
 static bool stop_wanted(const struct build *b)
 {
-	return b->ask->interrupted && *(volatile bool *)b->ask->interrupted;
+	return image_stop_wanted(b->ask->interrupted);
 }
 
 static int find_script(struct build *b, struct err *e)
@@ -245,13 +251,13 @@ static int spawn_and_follow(struct build *b, struct err *e)
 	return 0;
 }
 
-/* lock_store() - one build at a time; a second one waits, and then finds the image there */
-static int lock_store(const struct build *b, struct err *e)
+int image_lock_store(const struct image_store *store, const bool *interrupted,
+	image_progress_fn progress, void *ctx, struct err *e)
 {
 	char path[PATH_MAX];
 	AUTO_FD fd = -1;
 
-	if (paths_join(path, b->store->dir, ".lock") < 0)
+	if (paths_join(path, store->dir, ".lock") < 0)
 		return err_sys(e, -ENAMETOOLONG, "lock the image store");
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
@@ -259,10 +265,10 @@ static int lock_store(const struct build *b, struct err *e)
 	for (bool told = false; flock(fd, LOCK_EX | LOCK_NB) < 0; told = true) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return err_sys(e, -errno, "lock the image store");
-		if (stop_wanted(b))
+		if (image_stop_wanted(interrupted))
 			return err_set(e, ERR_TIMEOUT, -EINTR, "interrupted");
-		if (!told && b->ask->progress)
-			b->ask->progress(b->ask->ctx, 0, "waiting for another build");
+		if (!told && progress)
+			progress(ctx, 0, "waiting for another build");
 		(void)usleep(200000);
 	}
 	return TAKE_FD(fd);
@@ -274,7 +280,7 @@ static int build_locked(struct build *b, struct image *ret_image, struct err *e)
 	char dir[PATH_MAX];
 	int r;
 
-	remove_leftovers(b->store);
+	image_remove_leftovers(b->store);
 	if (mkdir(b->work, 0755) < 0)
 		return err_sys(e, -errno, "make '%s'", b->work);
 	r = spawn_and_follow(b, e);
@@ -286,7 +292,7 @@ static int build_locked(struct build *b, struct image *ret_image, struct err *e)
 	if (r == 0 && strcmp(ret_image->id, b->id) != 0)
 		r = err_set(
 			e, ERR_INTERNAL, -EBADMSG, "the script built another image than it said");
-	remove_tree(b->work);
+	image_remove_tree(b->work);
 	if (r == 0)
 		r = image_store_name(b->store, name, b->id, e);
 	return r < 0 ? r : image_store_lookup(b->store, b->id, ret_image, e);
@@ -314,7 +320,7 @@ int image_build(
 	r = paths_mkdir(b.cache, e);
 	if (r < 0)
 		return r;
-	AUTO_FD lock = lock_store(&b, e);
+	AUTO_FD lock = image_lock_store(&store, ask->interrupted, ask->progress, ask->ctx, e);
 	if (lock < 0)
 		return TAKE_FD(lock);
 	r = build_locked(&b, ret_image, e);

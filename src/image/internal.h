@@ -1,7 +1,9 @@
 /* internal.h - what the files of image/ share with each other and with nobody else */
 #ifndef IMAGE_INTERNAL_H
 #define IMAGE_INTERNAL_H
+#include "image/build.h"
 #include "image/store.h"
+#include "json/json.h"
 
 bool image_id_ok(const char *s);
 bool image_name_ok(const char *s);
@@ -19,4 +21,15 @@ int image_store_publish(const struct image_store *s, const char *dir, struct ima
 /* image_store_name() - let @name mean @id */
 int image_store_name(
 	const struct image_store *s, const char *name, const char *id, struct err *e) MUST_USE;
+
+/* What is half made lies in the store under these names; who holds the lock may remove it. */
+#define IMPORT_WORK ".import"
+
+/* image_lock_store() - one build or import at a time; a second one waits. A descriptor. */
+int image_lock_store(const struct image_store *store, const bool *interrupted,
+	image_progress_fn progress, void *ctx, struct err *e) MUST_USE;
+bool image_stop_wanted(const bool *interrupted);
+void image_remove_leftovers(const struct image_store *s); /* needs the lock */
+/* image_remove_tree() - links are not followed, mounts not entered */
+void image_remove_tree(const char *dir);
 #endif

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define META_MAX 16384
+#define META_MAX (1U << 20) /* what a program of the image is started with is in it */
 
 int image_store_open(const char *cache, struct image_store *ret_store, struct err *e)
 {
@@ -88,6 +88,10 @@ static int read_meta(const char *path, struct image *img, struct err *e)
 	kernel = js_want_str(&rd, "kernel_digest", IMAGE_DIGEST_LEN);
 	modules = js_want_str(&rd, "modules_digest", IMAGE_DIGEST_LEN);
 	(void)js_take_str(&rd, "suite", 64, "");
+	/* of an image that was imported */
+	(void)js_take_str(&rd, "manifest", IMAGE_DIGEST_LEN, "");
+	(void)js_take_str(&rd, "source", 1024, "");
+	(void)js_take_object(&rd, "run");
 	img->root_bytes = (uint64_t)js_want_int(&rd, "root_bytes", 1, INT64_MAX);
 	img->kernel_bytes = (uint64_t)js_want_int(&rd, "kernel_bytes", 1, INT64_MAX);
 	img->modules_bytes = (uint64_t)js_want_int(&rd, "modules_bytes", 1, INT64_MAX);

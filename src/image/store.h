@@ -52,7 +52,7 @@ int image_store_list(const struct image_store *s, struct image **ret_images, siz
 int image_store_lookup(const struct image_store *s, const char *ref, struct image *ret_image,
 	struct err *e) MUST_USE;
 
-/* image_store_verify() - read everything and compare digests (sha256sum); seconds */
+/* image_store_verify() - read everything and compare digests; seconds */
 int image_store_verify(const struct image *img, struct err *e) MUST_USE;
 
 /* image_store_remove() - by name or id, broken ones too. Running machines keep what they have open;

@@ -1,14 +1,12 @@
 #include "image/internal.h"
-#include "base/io.h"
+#include "image/digest.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
-#define SHA256SUM "/usr/bin/sha256sum"
+#define CHUNK (1U << 20)
 
 struct magic {
 	const char *format;
@@ -111,57 +109,31 @@ int image_check(const struct image *img, struct err *e)
 	return modules < 0 ? TAKE_FD(modules) : 0;
 }
 
-static int read_digest(
-	const posix_spawn_file_actions_t *actions, int out, char *digest, int *to_close)
+/* file_digest() - of all that @fd holds */
+static int file_digest(int fd, char ret_hex[DIGEST_HEX_LEN + 1])
 {
-	static char name[] = "sha256sum";
-	char *argv[] = {name, NULL}, *envp[] = {NULL};
-	int status, r;
-	pid_t pid;
+	AUTO_FREE uint8_t *chunk = malloc(CHUNK);
+	struct digest *d = digest_new();
+	bool ok = chunk && d && digest_begin(d);
+	ssize_t n = 1;
 
-	r = posix_spawn(&pid, SHA256SUM, actions, NULL, argv, envp);
-	own_close_fd(to_close);
-	if (r)
-		return -r;
-	r = io_read_full(out, digest, IMAGE_DIGEST_LEN, IO_FOREVER);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	if (r == 0 && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
-		r = -EIO;
-	return r;
-}
-
-/* digest_of() - SHA-256 of what @fd holds, by a child that has nothing else open */
-static int digest_of(int fd, char digest[IMAGE_DIGEST_LEN + 1])
-{
-	posix_spawn_file_actions_t actions;
-	int p[2], r;
-
-	if (pipe2(p, O_CLOEXEC) < 0)
-		return -errno;
-	AUTO_FD out = p[0];
-	AUTO_FD in = p[1];
-	r = posix_spawn_file_actions_init(&actions);
-	if (r)
-		return -r;
-	r = posix_spawn_file_actions_adddup2(&actions, fd, 0);
-	if (r == 0)
-		r = posix_spawn_file_actions_adddup2(&actions, in, 1);
-	r = r ? -r : read_digest(&actions, out, digest, &in);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	digest[IMAGE_DIGEST_LEN] = '\0';
-	return r;
+	for (off_t at = 0; ok && n > 0; at += n) {
+		n = pread(fd, chunk, CHUNK, at);
+		ok = n >= 0 && digest_add(d, chunk, (size_t)n);
+	}
+	ok = ok && digest_end(d, ret_hex);
+	digest_free(d);
+	return ok ? 0 : n < 0 ? -errno : -ENOMEM;
 }
 
 static int verify_one(int fd, const char *path, const char *want, struct err *e)
 {
-	char got[IMAGE_DIGEST_LEN + 1];
+	char got[DIGEST_HEX_LEN + 1];
 	int r;
 
 	if (fd < 0)
 		return fd;
-	r = digest_of(fd, got);
+	r = file_digest(fd, got);
 	if (r < 0)
 		return err_sys(e, r, "read '%s'", path);
 	if (strcmp(got, want) == 0)

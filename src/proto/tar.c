@@ -170,6 +170,15 @@ static bool keep_text(char dst[TAR_PATH_MAX], const char *s, size_t len)
 	return true;
 }
 
+static enum tar_fault pax_capability(struct tar_reader *t, const char *v, size_t len)
+{
+	if (len == 0 || len > TAR_CAPABILITY_MAX)
+		return TAR_BAD_PAX;
+	memcpy(t->next.capability, v, len);
+	t->next.capability_len = (uint8_t)len;
+	return TAR_OK;
+}
+
 static enum tar_fault pax_field(
 	struct tar_reader *t, const char *key, size_t klen, const char *v, size_t len)
 {
@@ -197,6 +206,8 @@ static enum tar_fault pax_field(
 		t->have |= HAVE_MTIME;
 		return pax_time(t, v, len) ? TAR_OK : TAR_BAD_NUMBER;
 	}
+	if (is_key(key, klen, "SCHILY.xattr.security.capability"))
+		return pax_capability(t, v, len);
 	/* Its data is a map and pieces: taken as plain bytes it would give another file. */
 	if (klen >= 10 && memcmp(key, "GNU.sparse", 10) == 0)
 		return TAR_BAD_TYPE;
@@ -382,6 +393,9 @@ static enum tar_event begin_entry(struct tar_reader *t, uint64_t size)
 	t->left.bytes -= size;
 	e->size = t->body = size;
 	t->pad = tar_padding(size);
+	memcpy(e->capability, t->next.capability, sizeof(e->capability));
+	e->capability_len = e->type == TAR_FILE ? t->next.capability_len : 0;
+	t->next.capability_len = 0;
 	t->have = 0;
 	t->state = DATA;
 	return TAR_ENTRY;

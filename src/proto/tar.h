@@ -29,10 +29,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TAR_BLOCK     512
-#define TAR_PATH_MAX  4096
-#define TAR_PAX_MAX   16384 /* bytes of one extended header */
-#define TAR_END_BYTES (2 * TAR_BLOCK)
+#define TAR_BLOCK	   512
+#define TAR_PATH_MAX	   4096
+#define TAR_PAX_MAX	   16384 /* bytes of one extended header */
+#define TAR_CAPABILITY_MAX 24
+#define TAR_END_BYTES	   (2 * TAR_BLOCK)
 
 enum tar_type {
 	TAR_FILE,
@@ -53,6 +54,9 @@ struct tar_entry {
 	uint64_t size; /* 0 for all but TAR_FILE */
 	int64_t mtime; /* seconds since 1970 */
 	uint32_t mtime_ns;
+	/* security.capability of a file, as pax carries it; for who makes an image of a layer */
+	uint8_t capability[TAR_CAPABILITY_MAX];
+	uint8_t capability_len; /* 0: none */
 };
 
 enum tar_event { TAR_MORE, TAR_ENTRY, TAR_DATA, TAR_ENTRY_END, TAR_END, TAR_BAD };
@@ -98,6 +102,8 @@ struct tar_reader {
 		uint64_t size;
 		uint32_t uid, gid, mtime_ns;
 		int64_t mtime;
+		uint8_t capability[TAR_CAPABILITY_MAX];
+		uint8_t capability_len;
 	} next;
 };
 
