@@ -1,0 +1,471 @@
+"""Images of others: OCI layouts and archives become root images, and hostile ones do not.
+
+The oracle is a naive reader that applies layers from the lowest up to a tree of names, as programs do that extract
+them; fsck.erofs reads what sbx-image wrote.
+"""
+import gzip
+import hashlib
+import io
+import json
+import os
+import pathlib
+import random
+import shutil
+import stat
+import subprocess
+import tarfile
+
+import pytest
+from rig import SBX
+
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+
+
+def sha(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+class Entry:
+    """One member of a layer's archive: kind is d f l(symlink) h(ard link) p(fifo) c(device)."""
+
+    def __init__(self, name, kind="f", data="", mode=None, uid=0, pax=None):
+        self.name, self.kind, self.mode, self.uid, self.pax = name, kind, mode, uid, pax or {}
+        self.data = data.encode() if isinstance(data, str) else data
+
+    def info(self):
+        t = tarfile.TarInfo(self.name)
+        t.type = {"d": tarfile.DIRTYPE, "f": tarfile.REGTYPE, "l": tarfile.SYMTYPE, "h": tarfile.LNKTYPE,
+                  "p": tarfile.FIFOTYPE, "c": tarfile.CHRTYPE}[self.kind]
+        t.mode = self.mode if self.mode is not None else 0o755 if self.kind == "d" else 0o644
+        t.uid, t.mtime, t.pax_headers = self.uid, 1700000000, self.pax
+        if self.kind in "lh":
+            t.linkname = self.data.decode()
+        if self.kind == "f":
+            t.size = len(self.data)
+        return t
+
+
+def archive(entries):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as t:
+        for e in entries:
+            t.addfile(e.info(), io.BytesIO(e.data) if e.kind == "f" else None)
+    return out.getvalue()
+
+
+class Layout:
+    """An OCI layout on disk; `change` may spoil the JSON before it is written."""
+
+    def __init__(self, where, layers, config=None, pack="+gzip", change=lambda what, o: o, raw=None):
+        self.dir = pathlib.Path(where)
+        (self.dir / "blobs/sha256").mkdir(parents=True)
+        raws = raw or [archive(layer) for layer in layers]
+        made = []
+        for data in raws:
+            blob = gzip.compress(data, 1) if pack == "+gzip" else self.zstd(data) if pack == "+zstd" else data
+            made.append({"mediaType": LAYER + pack, **self.blob(blob)})
+        o = {"os": "linux", "architecture": "amd64", "config": config or {},
+             "rootfs": {"type": "layers", "diff_ids": [sha(data) for data in raws]}}
+        config = self.blob(json.dumps(change("config", o)).encode())
+        o = {"schemaVersion": 2, "layers": made,
+             "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **config}}
+        manifest = self.blob(json.dumps(change("manifest", o)).encode())
+        o = {"schemaVersion": 2, "manifests": [
+            {"mediaType": "application/vnd.oci.image.manifest.v1+json", **manifest}]}
+        (self.dir / "index.json").write_text(json.dumps(change("index", o)))
+        (self.dir / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+
+    @staticmethod
+    def zstd(data):
+        return subprocess.run(["zstd", "-q", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+    def blob(self, data):
+        (self.dir / "blobs/sha256" / sha(data)[7:]).write_bytes(data)
+        return {"digest": sha(data), "size": len(data)}
+
+
+class Store:
+    """An image store of its own, with the default image's kernel in it."""
+
+    def __init__(self, rig, where):
+        self.rig, self.cache = rig, pathlib.Path(where)
+        self.env = {**rig.env, "SBX_CACHE_DIR": str(self.cache)}
+        shared = pathlib.Path(rig.env.get("SBX_CACHE_DIR") or
+                              pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "sbx")
+        images = self.cache / "images"
+        (images / "names").mkdir(parents=True)
+        for d in (self.cache, images, images / "names"):
+            d.chmod(0o700)
+        source = shared / "images" / (shared / "images/names/default").read_text().strip()
+        shutil.copytree(source, images / source.name, copy_function=os.link)
+        (images / "names/default").write_text(source.name + "\n")
+        self.before = sorted(p.name for p in images.iterdir())
+
+    def load(self, layout, name="im"):
+        return self.rig.sbx("image", "load", str(layout.dir if isinstance(layout, Layout) else layout), "--name", name,
+                            env=self.env)
+
+    def root(self, name="im"):
+        return self.cache / "images" / (self.cache / "images/names" / name).read_text().strip() / "root.img"
+
+    def meta(self, name="im"):
+        return json.loads((self.root(name).parent / "meta.json").read_text())
+
+    def unpack(self, tmp, name="im"):
+        out = tmp / "out"
+        run = subprocess.run(["fsck.erofs", "-d1", f"--extract={out}", self.root(name)], capture_output=True, text=True)
+        assert run.returncode == 0, run
+        return out
+
+    def nothing_made(self):
+        """Nothing half-made stays, and no name means anything new."""
+        names = sorted(p.name for p in (self.cache / "images").iterdir())
+        assert [n for n in names if n not in (".lock", "build.log")] == self.before, names
+        assert [p.name for p in (self.cache / "images/names").iterdir()] == ["default"]
+
+
+@pytest.fixture
+def store(rig, image, tmp_path):
+    if not shutil.which("fsck.erofs"):
+        pytest.skip("erofs-utils is not installed")
+    return Store(rig, rig.base / f"cache-{os.urandom(4).hex()}")
+
+
+# ---- the oracle ----------------------------------------------------------------------------------------------------
+
+class Node:
+    def __init__(self, kind, data=b"", mode=0o755, uid=0):
+        self.kind, self.data, self.mode, self.uid, self.names = kind, data, mode, uid, {}
+
+
+class Tree:
+    """Layers applied from the lowest up, as they are when something extracts them."""
+
+    def __init__(self):
+        self.root = Node("d")
+
+    def directory(self, path, make):
+        """The directory of a path; symlinks on the way are followed within the root."""
+        at, todo, hops = [self.root], [p for p in path.split("/") if p], 0
+        while todo:
+            part = todo.pop(0)
+            if part == "..":
+                at = at[:-1] or at
+                continue
+            if part in ("", "."):
+                continue
+            node = at[-1].names.get(part)
+            if node is None or node.kind not in "dl":
+                if not make or node is not None:
+                    return None
+                node = at[-1].names[part] = Node("d")
+            if node.kind == "l":
+                hops += 1
+                assert hops < 40
+                target = node.data.decode()
+                if target.startswith("/"):
+                    at = [self.root]
+                todo = [p for p in target.split("/") if p] + todo
+            else:
+                at.append(node)
+        return at[-1]
+
+    def apply(self, entries):
+        mine = set()
+        for e in entries:
+            where, _, name = e.name.rpartition("/")
+            parent = self.directory(where, not name.startswith(".wh."))
+            if parent is None:
+                continue
+            if name == ".wh..wh..opq":
+                for n in [n for n, node in parent.names.items() if id(node) not in mine]:
+                    self.remove(parent, n, mine)
+            elif name.startswith(".wh."):
+                old = parent.names.get(name[4:])
+                if old is not None and id(old) not in mine:
+                    self.remove(parent, name[4:], mine)
+            else:
+                self.put(parent, name, e, mine)
+
+    def remove(self, parent, name, mine):
+        """What the same layer has put in there stays."""
+        node = parent.names[name]
+        for n in [n for n, child in node.names.items() if id(child) not in mine]:
+            self.remove(node, n, mine)
+        if not node.names:
+            del parent.names[name]
+
+    def put(self, parent, name, e, mine):
+        if e.kind == "c":
+            return
+        if e.kind == "h":
+            where, _, base = e.data.decode().rpartition("/")
+            node = self.directory(where, False).names[base]
+        else:
+            old = parent.names.get(name)
+            node = Node(e.kind, e.data, e.info().mode, e.uid)
+            if old is not None and old.kind == "d" and e.kind == "d":
+                node.names = old.names
+        parent.names[name] = node
+        mine.add(id(node))
+
+    def flat(self, node=None, at=""):
+        out = {}
+        for name, child in (node or self.root).names.items():
+            path = f"{at}/{name}"
+            kind = {"l": "l", "d": "d", "f": "f", "p": "p"}[child.kind]
+            out[path] = (kind, child.data if kind in "fl" else b"",
+                         child.mode & 0o7777 if kind != "l" else 0, child.uid if kind != "l" else 0)
+            if kind == "d":
+                out |= self.flat(child, path)
+        return out
+
+
+def on_disk(top):
+    out = {}
+    for where, dirs, files in os.walk(top):
+        for name in dirs + files:
+            path = pathlib.Path(where) / name
+            st = path.lstat()
+            kind = {stat.S_IFDIR: "d", stat.S_IFREG: "f", stat.S_IFLNK: "l", stat.S_IFIFO: "p"}[stat.S_IFMT(st.st_mode)]
+            data = path.read_bytes() if kind == "f" else os.readlink(path).encode() if kind == "l" else b""
+            out["/" + str(path.relative_to(top))] = (kind, data, st.st_mode & 0o7777 if kind != "l" else 0,
+                                                     st.st_uid if kind != "l" else 0)
+    return out
+
+
+def random_layer(r, before):
+    """A consistent layer: parents before what is in them, links to files of its own; it often meets what is there."""
+    entries, dirs, files, links = [], {""}, {}, set()
+    for _ in range(r.randint(1, 25)):
+        parent = r.choice(sorted(dirs))
+        kind = r.choice("dddifffffhlpwo")
+        name = r.choice("mn" if kind == "i" else "abcde")  # implied ones meet no file or symlink: extractors differ then
+        path = f"{parent}/{name}".lstrip("/")
+        if path in dirs or path in files or path in links:
+            continue
+        if kind == "d":
+            entries.append(Entry(path, "d", mode=r.choice([0o700, 0o755, 0o1777]), uid=r.choice([0, 0, 1000])))
+            dirs.add(path)
+        elif kind == "i":
+            entries.append(Entry(f"{path}/f", "f", str(r.random())))
+            files[f"{path}/f"] = True
+        elif kind == "f":
+            size = r.choice([0, 1, 100, 4000, 4050, 4096, 4097, 9000])
+            entries.append(Entry(path, "f", bytes(r.getrandbits(8) for _ in range(size)), mode=r.choice([0o644, 0o755])))
+            files[path] = True
+        elif kind == "h" and files:
+            entries.append(Entry(path, "h", r.choice(sorted(files))))
+            files[path] = True
+        elif kind == "l":
+            entries.append(Entry(path, "l", r.choice(["a", "/b", "../c", "nowhere/x"])))
+            dirs.discard(path)
+            links.add(path)
+        elif kind == "p":
+            entries.append(Entry(path, "p"))
+            links.add(path)
+        elif kind == "w":
+            entries.append(Entry(f"{parent}/.wh.{name}".lstrip("/"), "f"))
+        elif kind == "o" and parent:
+            entries.append(Entry(f"{parent}/.wh..wh..opq", "f"))
+    return entries
+
+
+def test_layers_make_what_an_extractor_makes(store, tmp_path):
+    """Random layers, read from the topmost down by us and from the lowest up by the oracle."""
+    seed = int.from_bytes(os.urandom(4), "big")
+    r = random.Random(seed)
+    for i in range(25):
+        layers = []
+        for _ in range(r.randint(1, 5)):
+            layers.append(random_layer(r, layers))
+        tree = Tree()
+        for layer in layers:
+            tree.apply(layer)
+        run = store.load(Layout(tmp_path / f"l{i}", layers, pack=r.choice(["", "+gzip"])))
+        assert run.code == 0, (seed, i, run)
+        out = store.unpack(tmp_path)
+        assert on_disk(out) == tree.flat(), (seed, i, [[(e.name, e.kind, e.data[:20]) for e in layer] for layer in layers])
+        shutil.rmtree(out)
+
+
+def test_behind_a_symlink_of_a_layer_below(store, tmp_path):
+    """/lib is a symlink below; what a layer above puts into lib/ belongs where it leads, unless lib/ is made anew."""
+    base = [Entry("usr", "d"), Entry("usr/lib", "d"), Entry("lib", "l", "usr/lib"), Entry("opt", "l", "/usr/opt"),
+            Entry("usr/lib/a", "f", "a")]
+    layers = [base, [Entry("lib/b", "f", "b"), Entry("opt/deep/c", "f", "c")], [Entry("lib/a", "f", "newer")]]
+    assert store.load(Layout(tmp_path / "l", layers)).code == 0
+    found = on_disk(store.unpack(tmp_path))
+    assert found["/lib"][:2] == ("l", b"usr/lib")
+    assert found["/usr/lib/a"][1] == b"newer" and found["/usr/lib/b"][1] == b"b"
+    assert found["/usr/opt/deep/c"][1] == b"c"
+    shutil.rmtree(tmp_path / "out")
+    layers[1].insert(0, Entry("lib", "d"))
+    assert store.load(Layout(tmp_path / "l2", layers)).code == 0
+    found = on_disk(store.unpack(tmp_path))
+    assert found["/lib"][0] == "d" and found["/lib/a"][1] == b"newer" and found["/usr/lib/a"][1] == b"a"
+
+
+def test_hard_links_to_what_is_hidden(store, tmp_path):
+    layers = [[Entry("a", "f", "one"), Entry("d", "d"), Entry("d/x", "f", "two" * 3000)],
+              [Entry("a", "f", "new"), Entry("b", "h", "a"), Entry("c", "h", "b"), Entry(".wh.d", "f")],
+              [Entry("a", "f", "newest"), Entry("e", "l", "a")]]
+    assert store.load(Layout(tmp_path / "l", layers)).code == 0
+    found = on_disk(store.unpack(tmp_path))
+    assert {n: v[1] for n, v in found.items()} == {"/a": b"newest", "/b": b"new", "/c": b"new", "/e": b"a"}
+
+
+def test_what_the_image_says_is_kept(store, tmp_path):
+    config = {"Env": ["PATH=/bin", "A=ü"], "Entrypoint": ["/bin/x"], "Cmd": ["y"], "User": "1000:100", "WorkingDir": "/w",
+              "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/data": {}}, "Labels": {"a": "b"}}
+    run = store.load(Layout(tmp_path / "l", [[Entry("a", "f", "a"), Entry("null", "c")]], config, pack="+zstd"))
+    assert run.code == 0, run
+    meta = store.meta()
+    assert meta["format"] == "erofs" and run.text.strip() == meta["id"]
+    assert meta["run"] == {"env": ["PATH=/bin", "A=ü"], "entrypoint": ["/bin/x"], "cmd": ["y"], "user": "1000:100", "workdir": "/w",
+                           "ports": ["80/tcp"], "volumes": ["/data"], "stop_signal": None}
+    assert on_disk(store.unpack(tmp_path)).keys() == {"/a"}, "device nodes are left out"
+    again = store.load(Layout(tmp_path / "l2", [[Entry("a", "f", "a"), Entry("null", "c")]], config, pack="+zstd"))
+    assert again.text == run.text, "the same input is the same image"
+
+
+def spoil(what, edit):
+    def change(now, o):
+        if now == what:
+            edit(o)
+        return o
+    return change
+
+
+def wrong_size(o):
+    o["layers"][0]["size"] += 1
+
+
+def many_layers(o):
+    o["layers"] *= 200
+
+
+ZOO = {
+    "digest": (dict(change=spoil("config", lambda o: o["rootfs"].update(diff_ids=["sha256:" + "0" * 64]))),
+               "has not the digest that the configuration names"),
+    "algorithm": (dict(change=spoil("manifest", lambda o: o["layers"][0].update(digest="md5:00"))), "not SHA-256"),
+    "path in a digest": (dict(change=spoil("manifest", lambda o: o["layers"][0].update(
+        digest="sha256:../../../../../../../../etc/passwd"))), "not SHA-256"),
+    "size": (dict(change=spoil("manifest", wrong_size)), "smaller than its manifest says"),
+    "no layers": (dict(change=spoil("manifest", lambda o: o.update(layers=[]))), "there is nothing in it"),
+    "too many layers": (dict(change=spoil("manifest", many_layers)), "more than 127 layers"),
+    "layers and ids": (dict(change=spoil("config", lambda o: o["rootfs"]["diff_ids"].append("sha256:" + "0" * 64))),
+                       "does not name as many layers"),
+    "another machine": (dict(change=spoil("config", lambda o: o.update(architecture="arm64"))), "linux/arm64"),
+    "kind of layer": (dict(change=spoil("manifest", lambda o: o["layers"][0].update(mediaType="x/y"))), "kind that is not supported"),
+    "index": (dict(change=spoil("index", lambda o: o.update(manifests=[]))), "no manifests"),
+    "index of blobs that are not there": (dict(change=spoil("index", lambda o: o["manifests"][0].update(
+        digest="sha256:" + "1" * 64))), "has no 'blobs/sha256/1111"),
+    "environment": (dict(config={"Env": [1]}), "malformed"),
+    "up": (dict(layers=[[Entry("../x", "f", "x")]]), "leaves the directory"),
+    "up inside": (dict(layers=[[Entry("a/../../x", "f", "x")]]), "leaves the directory"),
+    "absolute": (dict(layers=[[Entry("/x", "f", "x")]]), "leaves the directory"),
+    "hard link out": (dict(layers=[[Entry("x", "h", "../../etc/passwd")]]), "leaves the directory"),
+    "hard link to nothing": (dict(layers=[[Entry("x", "h", "etc/passwd")]]), "leads to nothing"),
+    "hard link to itself": (dict(layers=[[Entry("x", "h", "x")]]), "leads to nothing"),
+    "through a file": (dict(layers=[[Entry("x", "f", "x"), Entry("x/y", "f", "y")]]), "no directory"),
+    "symlink loop": (dict(layers=[[Entry("x", "l", "x")], [Entry("x/y", "f", "y")]]), "no directory"),
+    "long name": (dict(layers=[[Entry("n" * 256, "f", "x")]]), "longer than 255"),
+    "deep": (dict(layers=[[Entry("d/" * 300 + "x", "f", "x")]]), "too deep"),
+    "no archive": (dict(layers=[], raw=[os.urandom(20000)]), "checksum"),
+    "half an archive": (dict(layers=[], raw=[archive([Entry("x", "f", "x" * 9000)])[:4096]]), "ends in the middle"),
+    "sparse": (dict(layers=[[Entry("x", "f", "x", pax={"GNU.sparse.major": "1"})]]), "not supported"),
+}
+
+
+@pytest.mark.parametrize("case", ZOO)
+def test_zoo(store, tmp_path, case):
+    how, says = ZOO[case]
+    run = store.load(Layout(tmp_path / "l", how.pop("layers", [[Entry("a", "f", "a")]]) if "layers" in how
+                            else [[Entry("a", "f", "a")]], **how))
+    assert run.code == 1, run
+    assert says in run.err.decode() and len(run.err.decode().strip().splitlines()[-1]) < 600, run
+    store.nothing_made()
+
+
+def worker(libexec, layout, image, report, *more):
+    """sbx-image as `sbx image load` starts it, but for its jail, which it makes itself in namespaces of ours."""
+    top = os.open(layout.dir, os.O_RDONLY | os.O_DIRECTORY)
+    script = 'exec "$0" "$@" 3>&"$REPORT" 4<&"$LAYOUT" 5>&"$IMAGE"'
+    try:
+        return subprocess.run(
+            ["unshare", "--user", "--map-current-user", "--keep-caps", "--mount", "bash", "-c", script,
+             f"{libexec}/sbx-image", *more],
+            env={**os.environ, "REPORT": str(report.fileno()), "LAYOUT": str(top), "IMAGE": str(image.fileno())},
+            pass_fds=(top, image.fileno(), report.fileno()), capture_output=True)
+    finally:
+        os.close(top)
+
+
+def test_a_bomb(store, tmp_path):
+    """100 MB of zeros in 100 KB, the limit is of the uncompressed data, not of the blob."""
+    zeros = archive([Entry(f"z{i}", "f", b"\0" * (1 << 20)) for i in range(100)])
+    layout = Layout(tmp_path / "l", [], raw=[zeros])
+    libexec = store.rig.env.get("SBX_LIBEXEC_DIR") or str(SBX.parent)
+    with open(tmp_path / "image", "w+b") as image, open(tmp_path / "report", "w+b") as report:
+        run = worker(libexec, layout, image, report, "--max-bytes", "50000000")
+        assert run.returncode == 1
+        report.seek(0)
+        last = report.read().decode().splitlines()[-1]
+        assert last.startswith("E ") and json.loads(last[2:])["error"]["code"] == "limit", last
+
+
+def test_damaged_compression(store, tmp_path):
+    for pack in ("+gzip", "+zstd"):
+        layout = Layout(tmp_path / pack, [[Entry("a", "f", os.urandom(50000))]], pack=pack)
+        blob = max((layout.dir / "blobs/sha256").iterdir(), key=lambda p: p.stat().st_size)
+        data = bytearray(blob.read_bytes())
+        for spoilt in (data[:len(data) // 2], data[:200] + bytes([data[200] ^ 1]) + data[201:]):
+            blob.write_bytes(spoilt)
+            run = store.load(layout)
+            assert run.code == 1, run
+            assert any(t in run.err.decode() for t in ("damaged", "smaller", "digest", "checksum", "middle")), run
+        store.nothing_made()
+
+
+def test_symlinks_in_a_layout_are_not_followed(store, tmp_path):
+    layout = Layout(tmp_path / "l", [[Entry("a", "f", "a")]])
+    for what in ("index.json", "blobs/sha256", "blobs"):
+        path = layout.dir / what
+        moved = tmp_path / "away"
+        path.rename(moved)
+        path.symlink_to(moved)
+        run = store.load(layout)
+        assert run.code == 1, run
+        path.unlink()
+        moved.rename(path)
+    store.nothing_made()
+    assert store.load(layout).code == 0
+
+
+def test_archives(store, tmp_path):
+    """An OCI archive and what `docker save` writes, both by skopeo."""
+    if not shutil.which("skopeo"):
+        pytest.skip("skopeo is not installed")
+    layout = Layout(tmp_path / "l", [[Entry("bin", "d"), Entry("bin/x", "f", "x", mode=0o755)]])
+    for i, kind in enumerate(("docker-archive", "oci-archive")):
+        made = tmp_path / f"{kind}.tar"
+        subprocess.run(["skopeo", "copy", "-q", f"oci:{layout.dir}", f"{kind}:{made}:a/b:1"], check=True)
+        run = store.load(made if kind == "docker-archive" else f"oci-archive:{made}", f"im{i}")
+        assert run.code == 0, run
+        assert on_disk(store.unpack(tmp_path, f"im{i}")).keys() == {"/bin", "/bin/x"}
+        shutil.rmtree(tmp_path / "out")
+    run = store.load(tmp_path / "none.tar")
+    assert run.code == 1 and b"neither an archive nor an OCI layout" in run.err, run
+    (tmp_path / "bad.tar").write_bytes(b"no archive")
+    run = store.load(tmp_path / "bad.tar")
+    assert run.code == 1 and b"skopeo could not fetch" in run.err, run
+
+
+def test_names(store, tmp_path):
+    layout = Layout(tmp_path / "my_tool:1.2", [[Entry("a", "f", "a")]])
+    run = store.rig.sbx("image", "load", layout.dir, env=store.env)
+    assert run.code == 0 and store.root("my-tool-1.2").exists(), run
+    for name in ("../x", "default", "-x", "a/b"):
+        run = store.load(layout, name)
+        assert run.code != 0, (name, run)
