@@ -92,7 +92,7 @@ _sbx()
 		fi
 		;;
 	image)
-		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "ls build rm" -- "$cur")
+		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "ls build load pull rm" -- "$cur")
 		;;
 	daemon)
 		[ "$COMP_CWORD" -eq 2 ] &&

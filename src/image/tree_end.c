@@ -47,7 +47,7 @@ tree_ref tree_resolve(struct tree *t, tree_ref from, const char *start, bool mak
 
 	if (strlen(start) >= PATH_LEN)
 		return 0;
-	(void)strcpy(path, start);
+	memcpy(path, start, strlen(start) + 1);
 	while (at) {
 		size_t len;
 		tree_ref next;

@@ -6,28 +6,13 @@
 #include "jail/report.h"
 #include "jail/rlimit.h"
 #include "jail/root.h"
+#include "jail/rows.h"
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 
 #define HEAP_MAX (256ULL << 20)
 #define FILES	 16
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1 /* its shadow memory counts as heap */
-#else
-#define SANITIZED 0
-#endif
-
-#define CALL(name, why)                                                                            \
-	{                                                                                          \
-		__NR_##name, 0, {{0}}, why                                                         \
-	}
-#define NO_EXEC(name, why)                                                                         \
-	{                                                                                          \
-		__NR_##name, 0, {JAIL_CLEAR(2, PROT_EXEC)}, why                                    \
-	}
 
 static const struct jail_rule rules[] = {
 	CALL(openat2, "blobs of the layout: there is nothing else that could be opened"),
@@ -40,9 +25,10 @@ static const struct jail_rule rules[] = {
 	CALL(write, "report and log"),
 	CALL(close, "blobs"),
 	CALL(lseek, "dprintf asks where a descriptor stands"),
+	CALL(poll, "reading with a deadline"),
 	CALL(clock_gettime, "how often to report, where the vdso cannot tell"),
-	NO_EXEC(mmap, "heap"),
-	NO_EXEC(mprotect, "heap"),
+	CALL1(mmap, NO_EXEC(2), "heap"),
+	CALL1(mprotect, NO_EXEC(2), "heap"),
 	CALL(munmap, "heap"),
 	CALL(mremap, "heap"),
 	CALL(madvise, "heap back to the kernel"),
@@ -53,7 +39,7 @@ static const struct jail_rule rules[] = {
 	CALL(rt_sigreturn, "return from a signal"),
 	CALL(restart_syscall, "waits that were interrupted by a stop"),
 	CALL(exit_group, "the end"),
-#if SANITIZED
+#if JAIL_SANITIZED
 	CALL(sigaltstack, "the sanitizer"),
 	CALL(gettid, "the sanitizer"),
 	CALL(getpid, "the sanitizer"),
@@ -63,7 +49,7 @@ static const struct jail_rule rules[] = {
 #endif
 };
 
-const struct jail_table image_table = {"image", rules, ARRAY_LEN(rules)};
+const struct jail_table image_table = {"image", rules, ARRAY_LEN(rules), {NULL}};
 
 static int set_limits(const struct worker *w, struct err *e)
 {
@@ -73,7 +59,7 @@ static int set_limits(const struct worker *w, struct err *e)
 		{RLIMIT_FSIZE, w->max_bytes},
 		{RLIMIT_MEMLOCK, 0},
 		{RLIMIT_MSGQUEUE, 0},
-		{RLIMIT_DATA, SANITIZED ? RLIM_INFINITY : HEAP_MAX},
+		{RLIMIT_DATA, JAIL_SANITIZED ? RLIM_INFINITY : HEAP_MAX},
 	};
 	int r = jail_rlimit_set(limits, ARRAY_LEN(limits));
 
