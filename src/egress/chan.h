@@ -66,6 +66,8 @@ struct chan {
 	struct authz *authz;
 	struct scrub_stream *scrub;
 	bool decoded; /* the answer is passed on without its coding */
+	bool cut; /* of the masked answer only a piece is passed on */
+	uint64_t cut_skip, cut_left;
 	struct buf token; /* an answer of a token endpoint, collected */
 	int token_status;
 	char token_type[64];

@@ -54,6 +54,7 @@ void cred_clear(struct cred *c)
 	c->oauth = NULL;
 	c->sign = NULL;
 	c->strip_cookies = false;
+	c->range = (struct range){.kind = RANGE_NONE};
 	c->status = 0;
 }
 
@@ -124,6 +125,32 @@ bool cred_use(struct cred *c, const struct cred_ask *a, const char *name)
 }
 
 /* ---- the whole ---- */
+
+bool cred_range(struct cred *c, const struct cred_ask *a)
+{
+	int at = cred_find(c, "range");
+	uint64_t margin = 0;
+	char *value;
+
+	if (at == -1)
+		return true;
+	for (unsigned i = 0; i < c->n_scrub; i++)
+		margin = scrub_longest(c->scrub[i]) > margin ? scrub_longest(c->scrub[i]) : margin;
+	if (at < 0 || strcmp(a->q->method, "GET") != 0 ||
+		!range_parse(c->fields.v[at].value, margin, &c->range)) {
+		c->range.kind = RANGE_NONE;
+		cred_drop(c, "range");
+		cred_drop(c, "if-range");
+		return true;
+	}
+	value = cred_own(c, RANGE_TEXT);
+	if (!value)
+		return cred_refuse(c, 503, "limit", "no memory");
+	range_widen(&c->range, value);
+	cred_drop(c, "accept-encoding"); /* a piece of something encoded cannot be looked into */
+	return cred_put(c, "range", value, strlen(value)) &&
+	       cred_put(c, "accept-encoding", "identity", 8);
+}
 
 /* limit_codings() - of the client's what can be looked into */
 static bool limit_codings(struct cred *c)
@@ -244,7 +271,8 @@ bool cred_apply(struct cred *c, const struct cred_ask *a)
 		c->body = CRED_BODY_LOOK;
 	if (c->oauth) {
 		cred_drop(c, "accept-encoding");
+		cred_drop(c, "range");
 		return true;
 	}
-	return c->n_scrub == 0 || limit_codings(c);
+	return c->n_scrub == 0 || (limit_codings(c) && cred_range(c, a));
 }

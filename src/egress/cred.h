@@ -10,6 +10,7 @@
 #define EGRESS_CRED_H
 #include "base/buf.h"
 #include "egress/config.h"
+#include "egress/range.h"
 #include "egress/scrub.h"
 #include "egress/secrets.h"
 
@@ -32,6 +33,7 @@ struct cred {
 	const struct egress_oauth *oauth; /* the answer holds tokens: it is collected */
 	const struct slot *sign; /* SIGV4 */
 	bool strip_cookies; /* the answer's are not for the guest */
+	struct range range; /* what the client wants of the answer; asked for is more */
 	/* a refusal */
 	int status;
 	const char *code;
@@ -65,6 +67,8 @@ bool cred_refuse(struct cred *c, int status, const char *code, const char *fmt, 
 void cred_note(struct cred *c, const char *what); /* for the account, once */
 char *cred_own(
 	struct cred *c, size_t len) MUST_USE; /* memory that cred_clear() wipes; NULL: none */
+/* cred_range() - a Range field, once all is known that is to be masked in the answer */
+bool cred_range(struct cred *c, const struct cred_ask *a) MUST_USE;
 bool cred_use(
 	struct cred *c, const struct cred_ask *a, const char *name) MUST_USE; /* account, scrub */
 int cred_find(const struct cred *c,

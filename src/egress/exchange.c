@@ -40,7 +40,7 @@ void exchange_clear(struct chan *c)
 	vault_config_unref(c->config);
 	c->config = NULL;
 	c->awaited = NULL;
-	c->got_head = c->no_wait = false;
+	c->got_head = c->no_wait = c->cut = false;
 	c->up_end = c->answered = c->upgraded = c->retried = c->retry_ok = c->own_key = false;
 	c->bytes_up = c->bytes_down = c->body_left = 0;
 	c->stream = 0;

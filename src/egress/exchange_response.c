@@ -81,6 +81,42 @@ static bool guard(struct chan *c, struct egress_fields *f, bool end)
 	return true;
 }
 
+/* set_field() - the only one of that name from now on; @value lives as long as the answer's head */
+static void set_field(struct egress_fields *f, const char *name, const char *value)
+{
+	egress_fields_drop(f, name);
+	if (f->n < EGRESS_FIELDS_MAX)
+		f->v[f->n++] = (struct egress_field){
+			name, value, (uint16_t)strlen(name), (uint16_t)strlen(value), false};
+}
+
+/* cut_piece() - an answer 206 to what was widened (range.h); false: refused */
+static bool cut_piece(struct chan *c, struct egress_response *s, bool end)
+{
+	const char *said = egress_field(&s->fields, "content-range");
+	struct range_piece piece = {0};
+	enum range_result r = end || !said ? RANGE_BAD : range_fit(&c->cred.range, said, &piece);
+	char *text = cred_own(&c->cred, (size_t)2 * RANGE_TEXT);
+
+	if (r == RANGE_BAD || c->decoded || !text) {
+		chan_fail(c, 502, "range",
+			"the piece that came is not what was asked for, and cannot be looked into");
+		return false;
+	}
+	memcpy(text, piece.content_range, RANGE_TEXT);
+	(void)snprintf(text + RANGE_TEXT, RANGE_TEXT, "%llu", (unsigned long long)piece.take);
+	if (r == RANGE_BEYOND)
+		s->status = 416;
+	set_field(&s->fields, "content-range", text);
+	set_field(&s->fields, "content-length", text + RANGE_TEXT);
+	egress_fields_drop(&s->fields, "content-md5");
+	egress_fields_drop(&s->fields, "content-digest");
+	c->cut = true;
+	c->cut_skip = piece.skip;
+	c->cut_left = piece.take;
+	return true;
+}
+
 void exchange_head(
 	struct chan *c, int status, unsigned version, const struct egress_fields *fields, bool end)
 {
@@ -102,6 +138,8 @@ void exchange_head(
 	if (interim)
 		mask_fields(c, f);
 	else if (c->cred.n_scrub > 0 && !guard(c, f, end))
+		return;
+	if (status == 206 && c->scrub && !cut_piece(c, &s, end))
 		return;
 	if (!interim && c->cred.oauth) {
 		token_begin(c, status, &s, end);
@@ -172,6 +210,23 @@ static bool pass(void *ctx, const void *p, size_t len)
 	return true;
 }
 
+/* show() - of masked bytes those that are in the piece */
+static bool show(void *ctx, const void *p, size_t len)
+{
+	const uint8_t *at = p;
+	struct chan *c = ctx;
+	size_t skip;
+
+	if (!c->cut)
+		return pass(c, p, len);
+	skip = c->cut_skip < len ? (size_t)c->cut_skip : len;
+	c->cut_skip -= skip;
+	len -= skip;
+	len = c->cut_left < len ? (size_t)c->cut_left : len;
+	c->cut_left -= len;
+	return pass(c, at + skip, len);
+}
+
 static bool scrubbed(struct chan *c, enum scrub_result r)
 {
 	if (scrub_stream_found(c->scrub))
@@ -190,7 +245,7 @@ void exchange_data(struct chan *c, const void *p, size_t len)
 	if (c->cred.oauth)
 		token_data(c, p, len);
 	else if (c->scrub)
-		(void)scrubbed(c, scrub_feed(c->scrub, p, len, pass, c));
+		(void)scrubbed(c, scrub_feed(c->scrub, p, len, show, c));
 	else
 		(void)pass(c, p, len);
 }
@@ -203,7 +258,7 @@ void exchange_end(struct chan *c, const struct egress_fields *trailers)
 	f.n = 0;
 	if (c->cred.oauth && !token_end(c))
 		return;
-	if (c->scrub && !scrubbed(c, scrub_end(c->scrub, pass, c)))
+	if (c->scrub && !scrubbed(c, scrub_end(c->scrub, show, c)))
 		return;
 	if (trailers) {
 		for (uint16_t i = 0; i < trailers->n; i++)

@@ -330,7 +330,7 @@ bool cred_sign(struct cred *c, const struct cred_ask *a, const struct buf *body)
 	if (strcmp(s.id, pair.stand_in) != 0 || cred_find(c, "x-amz-security-token") != -1)
 		return cred_refuse(c, 403, "foreign_credential",
 			"signed with an AWS key that is not this sandbox's");
-	if (!hash_of(c, body, hash))
+	if (!cred_range(c, a) || !hash_of(c, body, hash))
 		return false;
 	buf_init(&canonical, CANONICAL_MAX);
 	if (put_canonical(&s, c, a, hash, body->len, &canonical) < 0 ||

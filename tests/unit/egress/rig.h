@@ -177,6 +177,14 @@ static inline void rig_fini(struct rig *r)
 	buf_fini(&r->out);
 }
 
+/* rig_hang_up() - kept connections go: a server of the tests serves one at a time */
+static inline void rig_hang_up(struct rig *r)
+{
+	for (struct up *u = r->v.ups; u; u = u->next)
+		up_close(u);
+	(void)vault_round(&r->v);
+}
+
 /* rig_send() - what stands in r->out goes to the vault */
 static inline void rig_send(struct rig *r)
 {

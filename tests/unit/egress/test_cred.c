@@ -124,6 +124,7 @@ static void run(const struct try *t)
 	}
 	assert_null(strstr(a.text, REAL));
 	buf_fini(&a.body);
+	rig_hang_up(&r);
 }
 
 static void test_slots(void **state)
@@ -175,6 +176,7 @@ static void test_slots(void **state)
 			assert_true(origin_saw(&o, t.sees));
 			assert_null(memmem(a.body.data, a.body.len, "marked-value", 12));
 			buf_fini(&a.body);
+			rig_hang_up(&r);
 			continue;
 		}
 		run(&t);
@@ -324,8 +326,7 @@ static void test_bodies(void **state)
 		assert_int_equal(cases[i].note != NULL, strstr(a.note, "stand-in") != NULL);
 		buf_fini(&a.body);
 		/* the echo server does not read bodies: do not let it take them for requests */
-		for (struct up *u = r.v.ups; u; u = u->next)
-			up_close(u);
+		rig_hang_up(&r);
 	}
 }
 

@@ -70,6 +70,7 @@ static void ask_token(const char *body, const char *type, struct answer *a)
 {
 	struct egress_request q = rig_get("auth.test.example", "/oauth/token");
 
+	rig_hang_up(&r);
 	q.method = "POST";
 	rig_field(&q, "content-type", type);
 	rig_ask(&r, &q, body, a);
@@ -197,6 +198,7 @@ static void oidc_ask(
 {
 	struct egress_request q = rig_get("auth.test.example", path);
 
+	rig_hang_up(&r);
 	pthread_mutex_lock(&o.lock);
 	o.seen[0] = '\0';
 	pthread_mutex_unlock(&o.lock);
