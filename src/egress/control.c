@@ -119,6 +119,8 @@ int vault_secret(struct vault *v, const struct egress_msg *m)
 	int r;
 
 	v->changes++;
+	up_forget(v, m->name);
+	explicit_bzero(v->scratch, sizeof(v->scratch)); /* answers that held it were read into it */
 	if (!m->yes) {
 		secrets_drop(v->secrets, m->name);
 		for (struct chan *c = v->chans; c; c = c->next)

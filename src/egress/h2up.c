@@ -118,6 +118,8 @@ void h2up_start(struct chan *c, struct up *u)
 		return;
 	}
 	id = h2_request(u->h2, &q, end, c);
+	if (c->cred.used[0])
+		explicit_bzero(target, (size_t)n); /* a credential may be in the query */
 	if (id == -EAGAIN && !c->retried) {
 		/* It takes no more streams: a connection of its own. */
 		c->up = NULL;

@@ -103,13 +103,17 @@ int sigv4_sign(const struct sigv4_scope *s, const char *secret, const char *amz_
 	uint8_t a[TLS_SHA256], b[TLS_SHA256];
 	int n = snprintf(first, sizeof(first), "AWS4%s", secret), r;
 
-	if (n < 0 || (size_t)n >= sizeof(first) || tls_sha256(canonical, len, a) < 0)
+	if (n < 0 || (size_t)n >= sizeof(first) || tls_sha256(canonical, len, a) < 0) {
+		explicit_bzero(first, sizeof(first));
 		return -EINVAL;
+	}
 	text_hex(a, sizeof(a), false, hex);
 	r = snprintf(to_sign, sizeof(to_sign), "AWS4-HMAC-SHA256\n%s\n%s/%s/%s/aws4_request\n%s",
 		amz_date, s->date, s->region, s->service, hex);
-	if (r < 0 || (size_t)r >= sizeof(to_sign))
+	if (r < 0 || (size_t)r >= sizeof(to_sign)) {
+		explicit_bzero(first, sizeof(first));
 		return -EINVAL;
+	}
 	r = hmac((const uint8_t *)first, (size_t)n, s->date, a);
 	if (r == 0)
 		r = hmac(a, sizeof(a), s->region, b);

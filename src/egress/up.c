@@ -120,9 +120,9 @@ void up_fail(struct up *u, int status, const char *code, const char *fmt, ...)
 
 static bool alike(const struct up *u, const struct up_goal *g)
 {
-	return !u->dead && u->is_tls == g->tls && u->port == g->port && u->offer_http == g->http &&
-	       u->trusted == g->trusted && u->host.kind == g->host.kind &&
-	       strcmp(u->host.name, g->host.name) == 0 &&
+	return !u->dead && !u->stale && u->is_tls == g->tls && u->port == g->port &&
+	       u->offer_http == g->http && u->trusted == g->trusted &&
+	       u->host.kind == g->host.kind && strcmp(u->host.name, g->host.name) == 0 &&
 	       strcmp(u->credential, g->credential) == 0 && u->config == u->v->config;
 }
 
@@ -183,10 +183,21 @@ struct up *up_coming(struct vault *v, const struct up_goal *g)
 	return NULL;
 }
 
+void up_forget(struct vault *v, const char *credential)
+{
+	for (struct up *u = v->ups; u; u = u->next) {
+		if (u->dead || strcmp(u->credential, credential) != 0)
+			continue;
+		u->stale = true;
+		if (u->idle_since || (u->h2 && u->n_streams == 0))
+			up_close(u);
+	}
+}
+
 void up_idle(struct up *u)
 {
 	u->chan = NULL;
-	if (u->v->n_idle >= VAULT_IDLE_MAX || u->config != u->v->config) {
+	if (u->v->n_idle >= VAULT_IDLE_MAX || u->config != u->v->config || u->stale) {
 		up_close(u);
 		return;
 	}

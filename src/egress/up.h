@@ -94,6 +94,7 @@ struct up {
 	unsigned n_streams;
 	int64_t done_ms; /* HTTP/2: when the last stream ended */
 	bool lost;
+	bool stale; /* its credential was changed or taken away: not for another exchange */
 };
 
 /* up_new() - NULL: too many, or no memory */
@@ -107,6 +108,9 @@ void up_close(struct up *u); /* freed at the end of the round; NULL is fine */
 void up_free(struct up *u); /* vault_round() only */
 /* up_idle() - nobody uses it: keep it for another, or close it when there are enough */
 void up_idle(struct up *u);
+
+/* up_forget() - a credential was changed or taken away: connections that had it are not used again */
+void up_forget(struct vault *v, const char *credential);
 
 /* up_read() - bytes, 0 at a proper end, -EAGAIN, other negative errno */
 ssize_t up_read(struct up *u, void *p, size_t cap) MUST_USE;

@@ -344,6 +344,44 @@ def test_cr17_a_secret_that_was_changed_or_taken_is_not_used_again(world, make_p
         assert "memory raw" not in oracles.scan_process(held.pair.vault.pid, oracles.needles(gone))[0], "a removed secret is wiped"
 
 
+def test_cr17_what_was_taken_away_is_nowhere_in_the_vault(world, make_pair):
+    """Heads, bodies, signatures, answers that echo it, tokens: copies are wiped in use, and with their connections."""
+    held, access, refresh, sign, device, aws = Held(make_pair), sentinel(), sentinel(), sentinel(), sentinel(), sentinel()
+    pair, g, real = held.pair, held.guest, world.oauth
+    pair.config.credentials += [m.Credential("acc", access, [m.Slot("echo.test:443", path="/oauth/**")]),
+                                m.Credential("aws", aws, [m.Slot("echo.test:443", m.SIGV4, path="/aws/**")]),
+                                m.Credential("mark", (mark := sentinel()), [m.Slot("echo.test:443", m.PLACEHOLDER, "x-mark", path="/mark/**")])]
+    pair.config.oauth = [("acc", "oauth.test", "/token", "access_token", "refresh_token", access, refresh, "id_token", sign, "/device", "device_code", device)]
+    pair.put_config()
+    key, marked = "AWS/" + os.urandom(20).hex(), "Mark" + os.urandom(18).hex()
+    pair.put_secret("aws", "AKIA" + os.urandom(8).hex() + ":" + key)
+    pair.put_secret("mark", marked)
+    form = [("Content-Type", "application/x-www-form-urlencoded")]
+    basic = base64.b64encode(f"x-access-token:{held.git}".encode()).decode()
+    signed = (f"AWS4-HMAC-SHA256 Credential={aws}/20260101/eu-central-1/s3/aws4_request, SignedHeaders=host;x-amz-date, Signature=00")
+    for _ in range(3):
+        for form_name in ("raw", "base64", "percent", "json"):
+            for via in ("body", "header", "gzip", "bytes"):
+                g.request("api.test", f"/echo?form={form_name}&via={via}", fields=held.bearer())
+        assert g.request("github.test", "/echo?form=raw", fields=[("Authorization", f"Basic {basic}")]).status == 200
+        assert g.request("other.test", f"/echo?form=raw&key={held.key}").status == 200
+        assert g.request("api.test", "/x", method="POST", body=os.urandom(200000), fields=held.bearer()).status == 200
+        assert g.request("echo.test", "/aws/x", fields=[("Authorization", signed), ("X-Amz-Date", "20260101T000000Z")]).status == 200
+        assert g.request("echo.test", "/mark/x", fields=[("X-Mark", f"a {mark} b {mark}")]).status == 200
+        assert g.request("oauth.test", "/device", method="POST", body=b"client_id=x", fields=form).status == 200
+        got = json.loads(g.request("oauth.test", "/token", method="POST", body=f"device_code={device}".encode(), fields=form).body)
+        assert g.request("oauth.test", "/token", method="POST", body=f"refresh_token={refresh}&t={got['id_token']}".encode(), fields=form).status == 200
+        assert g.request("echo.test", "/oauth/x", fields=[("Authorization", f"Bearer {access}")]).status == 200
+    secrets = [*held.secrets, key, marked, real["access_token"], real["refresh_token"], real["device_code"], real["id_token"].rpartition(".")[2]]
+    assert all(oracles.scan_process(pair.vault.pid, oracles.needles(s))[0] for s in secrets if s != real["device_code"]), "they are there"
+    for name in ("api", "git", "key", "aws", "mark", "acc", "acc.refresh", "acc.id", "acc.device"):
+        pair.drop_secret(name)
+    assert pair.vault.stats()["requests"] > 40  # it has gone round its loop
+    left = {s[:12]: hits for s in secrets if (hits := oracles.scan_process(pair.vault.pid, oracles.needles(s))[0])}
+    assert left == {}
+    assert g.request("api.test", "/after").status == 200
+
+
 @pytest.mark.parametrize("value", [b"a\rb", b"a\nb", b"a\r\nX: y", b"a\0b", b""])
 def test_cr19_values_that_could_break_a_head_are_refused(held, value):
     with pytest.raises(ValueError):
