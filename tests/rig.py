@@ -111,7 +111,9 @@ class Rig:
         cache = os.environ.get("SBX_CACHE_DIR") or os.path.expanduser("~/.cache/sbx")
         self.env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8", "TERM": "xterm",
                     "HOME": str(self.base / "home"), "SBX_STATE_DIR": str(self.state),
-                    "SBX_CACHE_DIR": cache, "NO_COLOR": "1", **(env or {})}
+                    "SBX_CACHE_DIR": cache, "NO_COLOR": "1",
+                    "SBX_SECRETS_STORE": "file",  # never the keyring of whoever runs the tests
+                    **(env or {})}
         self.seen = {}  # (pid, start time) -> name of every process that was ever ours
         self.ids = set()
 

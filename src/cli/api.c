@@ -151,6 +151,17 @@ static int judge(const struct http_reply *reply, struct err *e)
 	return apierr_read(buf_str(&reply->body), reply->body.len, reply->status, e);
 }
 
+/* take_answer() - *ret (may be NULL) is set when there is a body */
+static int take_answer(const struct http_reply *reply, struct js **ret, struct err *e)
+{
+	int r = judge(reply, e);
+
+	if (r < 0 || !ret || reply->body.len == 0)
+		return r;
+	r = js_parse(buf_str(&reply->body), reply->body.len, TEXT_MAX, ret, e);
+	return r < 0 ? err_wrap(e, r, "read the daemon's answer") : 0;
+}
+
 int api_call(struct api *a, const char *method, const char *target, const struct js *body,
 	int timeout_ms, struct js **ret, struct err *e)
 {
@@ -172,15 +183,11 @@ int api_call(struct api *a, const char *method, const char *target, const struct
 	r = http_call(&a->http, &ask, TEXT_MAX, deadline(a, timeout_ms), &reply, e);
 	if (r < 0)
 		return no_answer(a, r, e);
-	r = judge(&reply, e);
-	if (r < 0 || !ret || reply.body.len == 0)
-		return r;
-	r = js_parse(buf_str(&reply.body), reply.body.len, TEXT_MAX, ret, e);
-	return r < 0 ? err_wrap(e, r, "read the daemon's answer") : 0;
+	return take_answer(&reply, ret, e);
 }
 
-int api_put_raw(
-	struct api *a, const char *target, const void *p, size_t len, int timeout_ms, struct err *e)
+int api_put_raw(struct api *a, const char *target, const void *p, size_t len, int timeout_ms,
+	struct js **ret, struct err *e)
 {
 	struct http_ask ask = {.method = "PUT",
 		.target = target,
@@ -190,7 +197,9 @@ int api_put_raw(
 	AUTO(http_reply) reply = {0};
 	int r = http_call(&a->http, &ask, TEXT_MAX, deadline(a, timeout_ms), &reply, e);
 
-	return r < 0 ? no_answer(a, r, e) : judge(&reply, e);
+	if (ret)
+		*ret = NULL;
+	return r < 0 ? no_answer(a, r, e) : take_answer(&reply, ret, e);
 }
 
 int api_text(struct api *a, const char *target, struct buf *out, struct err *e)

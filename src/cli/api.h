@@ -39,9 +39,9 @@ void api_auto(struct api *a);
 /* api_call() - @body may be NULL. *ret (may be NULL) is the caller's; NULL when there is no body. */
 int api_call(struct api *a, const char *method, const char *target, const struct js *body,
 	int timeout_ms, struct js **ret, struct err *e) MUST_USE;
-/* api_put_raw() - PUT of bytes that are not JSON; the answer has no body */
+/* api_put_raw() - PUT of bytes that are not JSON; *ret as with api_call() */
 int api_put_raw(struct api *a, const char *target, const void *p, size_t len, int timeout_ms,
-	struct err *e) MUST_USE;
+	struct js **ret, struct err *e) MUST_USE;
 /* api_text() - GET of a plain text, appended to @out */
 int api_text(struct api *a, const char *target, struct buf *out, struct err *e) MUST_USE;
 

@@ -93,6 +93,22 @@ struct kit_args_cli {
 int kit_args_parse(int argc, char **argv, enum args_mode mode, const struct kit_form *form,
 	struct kit_args_cli *ret_args, struct err *e) MUST_USE;
 
+/* secret set-custom */
+#define ARGS_LIST_MAX 16
+struct args_list {
+	const char *v[ARGS_LIST_MAX];
+	size_t n;
+};
+struct custom_args { /* NULL: not given */
+	const char *name, *placeholder, *header, *format, *path, *sandbox;
+	const char *value, *from_env, *command; /* at most one of them */
+	struct args_list hosts, env, places;
+	long refresh_s; /* -1: not given */
+	bool json;
+};
+int custom_args_parse(int argc, char **argv, enum args_mode mode, struct custom_args *ret_args,
+	struct err *e) MUST_USE;
+
 /* All other verbs: options out of one table, and words. */
 enum args_option {
 	OPT_JSON = 1 << 0,

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define CHANGE_MS 150000 /* moving secrets may ask for a keyring's password, more than once */
+
 static int get_all(struct api *api, struct js **ret, struct err *e)
 {
 	int r = api_open(api, API_START, e);
@@ -39,13 +41,15 @@ static int settings_list(int argc, char **argv)
 	printf("%-20s %-24s %-9s %s\n", "KEY", "VALUE", "SOURCE", "DESCRIPTION");
 	for (size_t i = 0; i < js_len(list); i++) {
 		const struct js *v = js_at(list, i);
-		char key[128], value[1024], source[32], doc[256];
+		char key[128], value[1024], source[32], doc[256], now[64];
 
 		(void)escape_str(value, sizeof(value), box_str(v, "value"));
-		printf("%-20s %-24s %-9s %s\n", escape_str(key, sizeof(key), box_str(v, "key")),
-			value[0] ? value : "-",
+		(void)escape_str(now, sizeof(now), box_str(v, "now"));
+		printf("%-20s %-24s %-9s %s%s%s%s\n",
+			escape_str(key, sizeof(key), box_str(v, "key")), value[0] ? value : "-",
 			escape_str(source, sizeof(source), box_str(v, "source")),
-			escape_str(doc, sizeof(doc), box_str(v, "description")));
+			escape_str(doc, sizeof(doc), box_str(v, "description")),
+			now[0] ? " (now: " : "", now, now[0] ? ")" : "");
 	}
 	return report_flush();
 }
@@ -102,11 +106,25 @@ static int change(const struct plain_args *a, const char *value, struct err *e)
 	if (r < 0)
 		return r;
 	if (!value)
-		return api_call(&api, "DELETE", target, NULL, API_CALL_MS, NULL, e);
+		return api_call(&api, "DELETE", target, NULL, CHANGE_MS, NULL, e);
 	body = js_object();
 	if (js_set_str(body, "value", value))
 		return err_sys(e, -ENOMEM, "write the request");
-	return api_call(&api, "PUT", target, body, API_CALL_MS, NULL, e);
+	return api_call(&api, "PUT", target, body, CHANGE_MS, NULL, e);
+}
+
+/* change_verb() - the frame of set and unset: which differ in their form, and in the value that one has */
+static int change_verb(int argc, char **argv, const struct plain_form *form)
+{
+	AUTO(plain_args) a = {0};
+	struct err e = {0};
+	int r = verb_plain(argc, argv, form, &a);
+
+	if (r)
+		return r;
+	if (change(&a, a.n_words > 1 ? a.words[1] : NULL, &e) < 0)
+		return report_err(&e, CLI_FAIL);
+	return CLI_OK;
 }
 
 static int settings_set_verb(int argc, char **argv)
@@ -116,13 +134,8 @@ static int settings_set_verb(int argc, char **argv)
 		.max_words = 2,
 		.words = "KEY VALUE",
 		.doc = "Set a value for all sandboxes; running ones follow at once."};
-	AUTO(plain_args) a = {0};
-	struct err e = {0};
-	int r = verb_plain(argc, argv, &form, &a);
 
-	if (r)
-		return r;
-	return change(&a, a.words[1], &e) < 0 ? report_err(&e, CLI_FAIL) : CLI_OK;
+	return change_verb(argc, argv, &form);
 }
 
 static int settings_unset(int argc, char **argv)
@@ -132,13 +145,8 @@ static int settings_unset(int argc, char **argv)
 		.max_words = 1,
 		.words = "KEY",
 		.doc = "Go back to the default."};
-	AUTO(plain_args) a = {0};
-	struct err e = {0};
-	int r = verb_plain(argc, argv, &form, &a);
 
-	if (r)
-		return r;
-	return change(&a, NULL, &e) < 0 ? report_err(&e, CLI_FAIL) : CLI_OK;
+	return change_verb(argc, argv, &form);
 }
 
 int verb_settings(int argc, char **argv)

@@ -44,6 +44,8 @@ static const struct route routes[] = {
 	{"GET", {"diagnose"}, 0, {0}, api_diagnose},
 	{"POST", {"daemon", "stop"}, BODY, {0}, api_daemon_stop},
 	{"GET", {"services"}, 0, {0}, api_services},
+	{"PUT", {"services", "{id}"}, BODY, {"sandbox"}, api_service_set},
+	{"DELETE", {"services", "{id}"}, 0, {0}, api_service_remove},
 	{"GET", {"secrets"}, 0, {0}, api_secrets},
 	{"PUT", {"secrets", "{id}"}, RAW, {"sandbox", "command", "refresh"}, api_secret_set},
 	{"DELETE", {"secrets", "{id}"}, 0, {"sandbox"}, api_secret_remove},

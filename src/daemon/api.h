@@ -63,9 +63,15 @@ int api_daemon_stop(struct api_call *a, struct err *e);
 int api_secrets(struct api_call *a, struct err *e);
 int api_secret_set(struct api_call *a, struct err *e);
 int api_secret_remove(struct api_call *a, struct err *e);
-int api_services(struct api_call *a, struct err *e);
+/* api_scope() - ?sandbox=NAME as its id; "" without one */
+int api_scope(struct api_call *a, char dst[STORE_ID_LEN + 1], struct err *e) MUST_USE;
 int api_audit(struct api_call *a, struct err *e);
 int api_audit_verify(struct api_call *a, struct err *e);
+/* api_services.c */
+int api_services(struct api_call *a, struct err *e);
+int api_service_set(struct api_call *a, struct err *e);
+int api_service_remove(struct api_call *a, struct err *e);
+/* api_settings.c */
 int api_settings(struct api_call *a, struct err *e);
 int api_setting_set(struct api_call *a, struct err *e);
 int api_setting_unset(struct api_call *a, struct err *e);

@@ -1,7 +1,7 @@
 #include "daemon/api.h"
 #include "daemon/credentials.h"
-#include "daemon/idle.h"
-#include "daemon/settings.h"
+#include "daemon/custom.h"
+#include "daemon/keyring.h"
 #include "daemon/view.h"
 #include "base/clock.h"
 #include <errno.h>
@@ -17,8 +17,7 @@ static int no_memory(struct err *e)
 	return err_set(e, ERR_LIMIT, -ENOMEM, "out of memory");
 }
 
-/* take_scope() - ?sandbox=NAME as its id; "" without one */
-static int take_scope(struct api_call *a, char dst[STORE_ID_LEN + 1], struct err *e)
+int api_scope(struct api_call *a, char dst[STORE_ID_LEN + 1], struct err *e)
 {
 	const char *name = api_param(a, "sandbox");
 	AUTO_BOX box = NULL;
@@ -55,7 +54,7 @@ static int fill_entry(struct api_call *a, struct secret_entry *x, struct err *e)
 {
 	const struct buf *b = &a->c->body;
 	uint64_t refresh = SECRET_REFRESH_S;
-	int r = take_scope(a, x->scope, e);
+	int r = api_scope(a, x->scope, e);
 
 	if (r == 0)
 		r = take_number(a, "refresh", SECRET_REFRESH_MAX_S, &refresh, e);
@@ -97,9 +96,30 @@ static int try_command(const struct secret_entry *x, struct err *e)
 	return r < 0 ? err_wrap(e, r, "try the secret '%s'", x->name) : 0;
 }
 
+/* stored() - where, and what there is to say about it */
+static int stored(struct api_call *a, const char *scope, const char *note, struct err *e)
+{
+	char stand_in[CREDENTIALS_STAND_IN_MAX];
+	enum secret_place place;
+	AUTO_JS o = js_object();
+	bool bad;
+	int r = secret_file_place(a->d->secrets, &place, e);
+
+	if (r == 0)
+		r = credentials_stand_in(a->d, scope, a->arg, stand_in, e);
+	if (r < 0)
+		return r;
+	bad = js_set_str(o, "store", daemon_keyring_word(place));
+	bad |= js_set_str(o, "note", note[0] ? note : NULL);
+	bad |= js_set_str(o, "stand_in", stand_in[0] ? stand_in : NULL);
+	return bad ? no_memory(e) : conn_json(a->c, 200, TAKE(o));
+}
+
 int api_secret_set(struct api_call *a, struct err *e)
 {
 	struct secret_entry *x = calloc(1, sizeof(*x));
+	char scope[STORE_ID_LEN + 1] = "";
+	char note[KEYRING_NOTE_MAX] = "";
 	struct service_set services;
 	int r = x ? credentials_services(a->d, &services, e) : no_memory(e);
 
@@ -118,6 +138,8 @@ int api_secret_set(struct api_call *a, struct err *e)
 	if (r == 0 && x->command[0])
 		r = try_command(x, e);
 	if (r == 0)
+		r = daemon_keyring_choose(a->d, note, e);
+	if (r == 0)
 		r = secret_file_set(a->d->secrets, x, e);
 	if (r == 0) {
 		credentials_changed(a->d, x->scope, x->name);
@@ -125,17 +147,19 @@ int api_secret_set(struct api_call *a, struct err *e)
 			credentials_refresher(a->d);
 		r = audit_admin(a->d->audit, "secret.set", x->scope, x->name, e);
 	}
-	if (x)
+	if (x) {
+		memcpy(scope, x->scope, sizeof(scope));
 		secret_entry_wipe(x);
+	}
 	free(x);
-	return r < 0 ? r : conn_empty(a->c, 204);
+	return r < 0 ? r : stored(a, scope, note, e);
 }
 
 int api_secret_remove(struct api_call *a, struct err *e)
 {
 	char scope[STORE_ID_LEN + 1];
 	bool removed = false;
-	int r = take_scope(a, scope, e);
+	int r = api_scope(a, scope, e);
 
 	if (r == 0)
 		r = secret_file_remove(a->d->secrets, scope, a->arg, &removed, e);
@@ -145,12 +169,15 @@ int api_secret_remove(struct api_call *a, struct err *e)
 		credentials_changed(a->d, scope, a->arg);
 		r = audit_admin(a->d->audit, "secret.rm", scope, a->arg, e);
 	}
+	if (r == 0)
+		r = custom_remove(a->d, a->arg, &removed, e);
 	return r < 0 ? r : conn_empty(a->c, 204);
 }
 
 struct listing {
 	struct api_call *a;
 	struct js *list;
+	struct service_set services;
 };
 
 static int list_one(void *ctx, const struct secret_entry *x)
@@ -158,10 +185,12 @@ static int list_one(void *ctx, const struct secret_entry *x)
 	struct listing *l = ctx;
 	struct err ignored = {0};
 	AUTO_BOX box = x->scope[0] ? sandbox_find(l->a->d, x->scope, &ignored) : NULL;
+	const struct service *v = service_find(&l->services, x->name);
 	struct js *o = js_object();
 	bool bad = false;
 
 	bad |= js_set_str(o, "name", x->name);
+	bad |= v && v->custom ? js_set(o, "custom", custom_view(v)) : js_set_null(o, "custom");
 	bad |= js_set_str(o, "sandbox", box ? box->name : x->scope[0] ? x->scope : NULL);
 	bad |= js_set_str(o, "type", x->command[0] ? "command" : "value");
 	bad |= js_set_str(o, "mask", x->command[0] ? NULL : x->mask);
@@ -176,51 +205,25 @@ static int list_one(void *ctx, const struct secret_entry *x)
 
 int api_secrets(struct api_call *a, struct err *e)
 {
-	struct listing l = {.a = a, .list = js_array()};
+	struct listing l = {.a = a};
+	enum secret_place place = SECRET_NOWHERE;
 	AUTO_JS o = js_object();
-	int r = secret_file_each(a->d->secrets, list_one, &l, e);
+	bool bad;
+	int r = credentials_services(a->d, &l.services, e);
 
+	if (r < 0)
+		return r;
+	l.list = js_array();
+	r = secret_file_place(a->d->secrets, &place, e);
+	if (r == 0)
+		r = secret_file_each(a->d->secrets, list_one, &l, e);
+	service_set_fini(&l.services);
 	if (r < 0) {
 		js_free(l.list);
 		return e->code == ERR_NONE ? no_memory(e) : r;
 	}
-	return js_set(o, "secrets", l.list) ? no_memory(e) : conn_json(a->c, 200, TAKE(o));
-}
-
-static struct js *service_json(const struct service *v)
-{
-	AUTO_JS o = js_object();
-	AUTO_JS env = js_array();
-	AUTO_JS hosts = js_array();
-	bool bad = false;
-
-	for (size_t i = 0; i < v->env.n; i++)
-		bad |= js_add_str(env, v->env.v[i]);
-	for (size_t i = 0; i < v->n_slots; i++)
-		for (size_t k = 0; k < v->slots[i].hosts.n; k++)
-			bad |= js_add_str(hosts, v->slots[i].hosts.v[k]);
-	bad |= js_set_str(o, "name", v->name);
-	bad |= js_set_str(o, "description", v->description);
-	bad |= js_set_str(o, "join", v->join);
-	bad |= js_set(o, "env", TAKE(env));
-	bad |= js_set(o, "hosts", TAKE(hosts));
-	return bad ? NULL : TAKE(o);
-}
-
-int api_services(struct api_call *a, struct err *e)
-{
-	AUTO_JS o = js_object();
-	AUTO_JS list = js_array();
-	struct service_set set;
-	bool bad = false;
-	int r = credentials_services(a->d, &set, e);
-
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < set.n; i++)
-		bad |= js_add(list, service_json(set.list[i]));
-	service_set_fini(&set);
-	bad |= js_set(o, "services", TAKE(list));
+	bad = js_set_str(o, "store", daemon_keyring_word(place));
+	bad |= js_set(o, "secrets", l.list);
 	return bad ? no_memory(e) : conn_json(a->c, 200, TAKE(o));
 }
 
@@ -267,45 +270,4 @@ int api_audit_verify(struct api_call *a, struct err *e)
 	bad |= js_set_str(o, "file", rep.why[0] ? rep.file : NULL);
 	bad |= js_set_int(o, "line", (int64_t)rep.line);
 	return bad ? no_memory(e) : conn_json(a->c, 200, TAKE(o));
-}
-
-/* ---- settings ---- */
-
-int api_settings(struct api_call *a, struct err *e)
-{
-	struct js *v;
-	int r = settings_view(&a->d->paths, &v, e);
-
-	return r < 0 ? r : conn_json(a->c, 200, v);
-}
-
-static int put_setting(struct api_call *a, const char *value, struct err *e)
-{
-	int r = settings_set(&a->d->paths, a->arg, value, e);
-
-	if (r == 0)
-		r = audit_admin(
-			a->d->audit, value ? "settings.set" : "settings.unset", "", a->arg, e);
-	if (r < 0)
-		return r;
-	credentials_table_changed(a->d);
-	idle_poke(a->d);
-	return conn_empty(a->c, 204);
-}
-
-int api_setting_set(struct api_call *a, struct err *e)
-{
-	struct js_reader rd;
-	const char *value;
-	int r;
-
-	js_read(&rd, a->body, "", e);
-	value = js_want_str(&rd, "value", SETTINGS_VALUE_MAX - 1);
-	r = js_done(&rd);
-	return r < 0 ? r : put_setting(a, value, e);
-}
-
-int api_setting_unset(struct api_call *a, struct err *e)
-{
-	return put_setting(a, NULL, e);
 }

@@ -5,7 +5,6 @@
 #include "store/hash.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -106,6 +105,31 @@ static char *sentinel(struct maker *m, const struct service *v, const char *name
 		service_sentinel(v, random, text, sizeof(text)) < 0)
 		return NULL;
 	return own(m->c, strdup(text));
+}
+
+int credentials_stand_in(struct daemon *d, const char *scope, const char *name,
+	char dst[CREDENTIALS_STAND_IN_MAX], struct err *e)
+{
+	AUTO_BOX s = scope[0] ? sandbox_find(d, scope, e) : NULL;
+	uint8_t seed[SEED_BYTES] = {0}, random[64] = {0};
+	const struct service *v;
+	struct service_set all;
+	int r = credentials_services(d, &all, e);
+
+	dst[0] = '\0';
+	if (r < 0)
+		return r;
+	v = service_find(&all, name);
+	if (v && (s || v->text)) {
+		r = s ? read_seed(s, seed, e) : 0;
+		if (r == 0)
+			r = random_for(seed, name, random);
+		if (r == 0)
+			r = service_sentinel(v, random, dst, CREDENTIALS_STAND_IN_MAX);
+	}
+	explicit_bzero(seed, sizeof(seed));
+	service_set_fini(&all);
+	return r < 0 && e->code == ERR_NONE ? err_sys(e, r, "make a stand-in") : r;
 }
 
 /* ---- the table ---- */
@@ -425,77 +449,4 @@ int credentials_caught(
 	if (r == 0)
 		credentials_changed(s->d, s->id, name);
 	return r;
-}
-
-/* ---- commands that have to be asked again ---- */
-
-#define REFRESH_LEAST_S 60
-#define ROUND_MS	10000
-
-struct due {
-	int64_t now;
-	bool any; /* there are commands at all */
-	size_t n;
-	struct {
-		char scope[STORE_ID_LEN + 1], name[SECRET_NAME_MAX + 1];
-	} list[32];
-};
-
-static int note_due(void *ctx, const struct secret_entry *x)
-{
-	struct due *l = ctx;
-	int64_t every = x->refresh_s < REFRESH_LEAST_S ? REFRESH_LEAST_S : x->refresh_s;
-
-	if (!x->command[0])
-		return 0;
-	l->any = true;
-	/* Counted from when the secret was set: no state to keep, and it is asked once a period. */
-	if (l->n == ARRAY_LEN(l->list) || (l->now - x->created_ms) % (every * 1000) >= ROUND_MS ||
-		l->now - x->created_ms < ROUND_MS)
-		return 0;
-	memcpy(l->list[l->n].scope, x->scope, sizeof(x->scope));
-	memcpy(l->list[l->n].name, x->name, sizeof(x->name));
-	l->n++;
-	return 0;
-}
-
-static void *refresher(void *arg)
-{
-	struct daemon *d = arg;
-	struct due l = {.any = true};
-
-	while (l.any) {
-		struct err e = {0};
-
-		(void)poll(NULL, 0, ROUND_MS);
-		l = (struct due){.now = clock_real_ms()};
-		if (secret_file_each(d->secrets, note_due, &l, &e) < 0) {
-			log_warn("%s", e.msg);
-			l.any = true;
-		}
-		for (size_t i = 0; i < l.n; i++)
-			credentials_changed(d, l.list[i].scope, l.list[i].name);
-	}
-	atomic_store(&d->refreshing, false);
-	return NULL;
-}
-
-static int note_command(void *ctx, const struct secret_entry *x)
-{
-	bool *any = ctx;
-
-	*any |= x->command[0] != '\0';
-	return 0;
-}
-
-void credentials_refresher(struct daemon *d)
-{
-	struct err e = {0};
-	bool any = false, idle = false;
-
-	if (secret_file_each(d->secrets, note_command, &any, &e) < 0)
-		log_warn("%s", e.msg);
-	if (any && atomic_compare_exchange_strong(&d->refreshing, &idle, true) &&
-		thread_start(refresher, d) < 0)
-		atomic_store(&d->refreshing, false);
 }

@@ -45,6 +45,12 @@ int credentials_each(struct sandbox *s, credentials_fn fn, void *ctx, struct err
 int credentials_value(struct daemon *d, const char *scope, const char *name,
 	struct secret_entry *ret, struct err *e) MUST_USE;
 
+/* credentials_stand_in() - what stands for @name in the sandbox of id @scope, terminated in @dst; "" when there is no
+ * single one (@scope "", and the stand-in is each sandbox's own)
+ */
+#define CREDENTIALS_STAND_IN_MAX 200
+int credentials_stand_in(struct daemon *d, const char *scope, const char *name,
+	char dst[CREDENTIALS_STAND_IN_MAX], struct err *e) MUST_USE;
 /* credentials_changed() - secret @name of @scope ("" : all) was set or removed: running sandboxes get
  * the new table and value within a second, by the two hooks
  */
@@ -64,10 +70,12 @@ void credentials_hooks(credentials_table_fn table, credentials_value_fn value);
  */
 int credentials_caught(
 	struct sandbox *s, const char *name, const void *value, size_t len, struct err *e) MUST_USE;
-/* credentials_refresher() - as long as there are secrets that come from commands, a thread asks those
- * again whose answers have grown old. At start, and after one was set.
+/* credentials_refresher() - a thread asks commands again whose answers have grown old, while sandboxes run. At
+ * start, and after one was set.
  */
 void credentials_refresher(struct daemon *d);
+/* credentials_due() - did a period of @x end between the two times? */
+bool credentials_due(const struct secret_entry *x, int64_t before_ms, int64_t now_ms);
 /* credentials_services() - descriptors as they are now: built-in and the user's own */
 int credentials_services(struct daemon *d, struct service_set *ret, struct err *e) MUST_USE;
 

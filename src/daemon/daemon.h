@@ -45,6 +45,7 @@ struct daemon {
 	struct audit *audit;
 	struct secret_file *secrets;
 	atomic_bool refreshing; /* a thread asks commands for secrets again */
+	atomic_bool commands; /* as far as is known there are such secrets */
 	struct store_report report; /* of opening the store: diagnose shows it */
 	char boot_id[37];
 	int64_t started_ms;

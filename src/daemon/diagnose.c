@@ -1,5 +1,6 @@
 #include "daemon/diagnose.h"
 #include "daemon/child.h"
+#include "daemon/keyring.h"
 #include "daemon/policy.h"
 #include "base/io.h"
 #include "jail/cgroup.h"
@@ -201,6 +202,34 @@ static void check_policy(struct report *r, struct daemon *d)
 	free(st);
 }
 
+static void check_secrets(struct report *r, struct daemon *d)
+{
+	static const char move[] = "sbx settings set secrets.store keyring";
+	struct daemon_keyring_state *st = calloc(1, sizeof(*st));
+	struct err e = {0};
+
+	if (!st || daemon_keyring_state(d, st, &e) < 0)
+		say(r, "secrets", FAIL, NULL, "cannot be read: %s", e.msg);
+	else if (st->place == SECRET_IN_KEYRING && !st->usable)
+		say(r, "secrets", WARN,
+			"log in to a session with your keyring, then: sbx daemon restart",
+			"their key is in the keyring, which cannot be reached: %s", st->why);
+	else if (st->place == SECRET_IN_KEYRING)
+		say(r, "secrets", PASS, NULL, "their key is in the keyring of this session%s",
+			st->locked ? ", which is locked and will ask" : "");
+	else if (strcmp(st->setting, "keyring") == 0 && !st->usable)
+		say(r, "secrets", WARN, "sbx settings set secrets.store file",
+			"secrets.store is keyring, but: %s", st->why);
+	else if (st->place == SECRET_IN_FILE)
+		say(r, "secrets", PASS, NULL, "their key is in a file that only you can read%s%s",
+			st->usable ? "; a keyring is there: " : "", st->usable ? move : "");
+	else
+		say(r, "secrets", PASS, NULL, "none yet; %s%s",
+			st->usable ? "a keyring is there" : "no keyring: ",
+			st->usable ? "" : st->why);
+	free(st);
+}
+
 struct js *diagnose(struct daemon *d)
 {
 	struct report r = {.list = js_array()};
@@ -211,6 +240,7 @@ struct js *diagnose(struct daemon *d)
 		say(&r, "versions", PASS, NULL, "sbx %s, Linux %s", SBX_VERSION, u.release);
 	check_own(&r, d, "sbx-machine");
 	check_own(&r, d, "sbx-guest");
+	check_own(&r, d, "sbx-keyring");
 	check_program(&r, "qemu-system-x86_64", "apt-get install qemu-system-x86", true);
 	check_program(&r, "mkfs.ext4", "apt-get install e2fsprogs", true);
 	check_program(&r, "mmdebstrap", "apt-get install mmdebstrap", false);
@@ -225,6 +255,7 @@ struct js *diagnose(struct daemon *d)
 	check_image(&r, d);
 	check_state(&r, d);
 	check_policy(&r, d);
+	check_secrets(&r, d);
 	r.bad |= js_set(o, "checks", TAKE(r.list));
 	return r.bad ? NULL : TAKE(o);
 }

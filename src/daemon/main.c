@@ -1,6 +1,7 @@
 /* main.c - sbxd: start-up in order, then serve until told to end */
 #include "daemon/daemon.h"
 #include "daemon/idle.h"
+#include "daemon/credentials.h"
 #include "daemon/sandbox.h"
 #include "daemon/watch.h"
 #include "base/clock.h"
@@ -101,6 +102,8 @@ static int start(struct daemon *d, bool foreground, struct err *e)
 		r = idle_new(d, e);
 	if (r == 0)
 		r = daemon_listen(d, e);
+	if (r == 0)
+		credentials_refresher(d);
 	return r;
 }
 

@@ -92,6 +92,13 @@ static const char *check_idle(const char *v)
 		       : "must be 1 to 43200 minutes, or seconds as in 90s";
 }
 
+static const char *check_store(const char *v)
+{
+	return strcmp(v, "auto") == 0 || strcmp(v, "keyring") == 0 || strcmp(v, "file") == 0
+		       ? NULL
+		       : "must be auto, keyring or file";
+}
+
 static const struct key {
 	const char *name, *variable, *other, *doc;
 	const char *(*check)(const char *v);
@@ -110,6 +117,9 @@ static const struct key {
 		"minutes without command, session and traffic until a sandbox is stopped; empty: "
 		"never",
 		check_idle},
+	[SETTING_STORE] = {SETTINGS_STORE, "SBX_SECRETS_STORE", "auto",
+		"where the key of the stored secrets is: keyring, file, or what is there",
+		check_store},
 	[SETTING_DNS] = {"dns.servers", "SBX_DNS_SERVERS", "",
 		"name servers that are asked; empty: the host's", check_list},
 	[SETTING_APPROVE] = {"approve.terminal", "SBX_APPROVE_TERMINAL", "on",
@@ -182,21 +192,26 @@ static const struct key *find(const char *name, struct err *e)
 	return NULL;
 }
 
-int settings_set(const struct paths *p, const char *name, const char *value, struct err *e)
+int settings_check(const char *name, const char *value, struct err *e)
 {
 	const struct key *k = find(name, e);
 	const char *why;
-	AUTO_JS file = NULL;
-	AUTO(buf) text = {0};
-	AUTO_FD dir = -1;
-	int r;
 
 	if (!k)
 		return -ENOENT;
 	why = !value ? NULL : strlen(value) >= SETTINGS_VALUE_MAX ? "is too long" : k->check(value);
-	if (why)
-		return err_set(e, ERR_INVALID, -EINVAL, "%s %s", name, why);
-	r = read_file(p, &file, e);
+	return why ? err_set(e, ERR_INVALID, -EINVAL, "%s %s", name, why) : 0;
+}
+
+int settings_set(const struct paths *p, const char *name, const char *value, struct err *e)
+{
+	AUTO_JS file = NULL;
+	AUTO(buf) text = {0};
+	AUTO_FD dir = -1;
+	int r = settings_check(name, value, e);
+
+	if (r == 0)
+		r = read_file(p, &file, e);
 	if (r == 0)
 		r = paths_mkdir(p->config, e);
 	if (r < 0)
@@ -216,7 +231,7 @@ int settings_set(const struct paths *p, const char *name, const char *value, str
 	return r < 0 ? err_sys(e, r, "write the settings") : 0;
 }
 
-int settings_view(const struct paths *p, struct js **ret, struct err *e)
+int settings_view(const struct paths *p, const char *store, struct js **ret, struct err *e)
 {
 	AUTO_JS file = NULL;
 	AUTO_JS o = js_object();
@@ -237,6 +252,7 @@ int settings_view(const struct paths *p, struct js **ret, struct err *e)
 		bad |= js_set_str(x, "default", k->other);
 		bad |= js_set_str(x, "variable", k->variable);
 		bad |= js_set_str(x, "description", k->doc);
+		bad |= js_set_str(x, "now", i == SETTING_STORE ? store : NULL);
 		bad |= js_add(list, x);
 	}
 	bad |= js_set(o, "settings", TAKE(list));

@@ -14,6 +14,7 @@
 
 #define SETTINGS_FILE	   "settings.json"
 #define SETTINGS_VALUE_MAX 4096
+#define SETTINGS_STORE	   "secrets.store"
 
 enum settings_key {
 	SETTING_EXTRA_CA, /* tls.extraCA: absolute path of a PEM file */
@@ -21,6 +22,7 @@ enum settings_key {
 	SETTING_NO_PROXY, /* egress.noProxy: host patterns, comma list */
 	SETTING_AUTHZ, /* egress.authz: URL of an ext_authz HTTP service */
 	SETTING_AUTHZ_MS, /* egress.authzTimeout */
+	SETTING_STORE, /* secrets.store: auto, keyring or file */
 	SETTING_DNS, /* dns.servers: addresses with or without :port, comma list */
 	SETTING_APPROVE, /* approve.terminal: "on" or "off" */
 	SETTING_IDLE_STOP, /* idle.stop: minutes, or seconds with an s; "": never */
@@ -30,11 +32,16 @@ enum settings_key {
 /* settings_get() - the value in force, terminated in @dst */
 int settings_get(const struct paths *p, enum settings_key key, char dst[SETTINGS_VALUE_MAX],
 	struct err *e) MUST_USE;
+/* settings_check() - may it have that value? -ENOENT, -EINVAL */
+int settings_check(const char *name, const char *value, struct err *e) MUST_USE;
 /* settings_set() - by name; NULL @value: back to the default. -ENOENT: no such key; -EINVAL */
 int settings_set(
 	const struct paths *p, const char *name, const char *value, struct err *e) MUST_USE;
 /* settings_idle_ms() - a value of idle.stop; 0: never (or no value of it) */
 int64_t settings_idle_ms(const char *value);
-/* settings_view() - {"settings":[{"key","value","default","source","variable","description"}]} */
-int settings_view(const struct paths *p, struct js **ret, struct err *e) MUST_USE;
+/* settings_view() - {"settings":[{"key","value","default","source","variable","description","now"}]}; @store:
+ * where the key of the secrets is now, since the setting alone does not say it
+ */
+int settings_view(
+	const struct paths *p, const char *store, struct js **ret, struct err *e) MUST_USE;
 #endif

@@ -1,4 +1,5 @@
 #include "daemon/daemon.h"
+#include "daemon/keyring.h"
 #include "daemon/policy.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -128,6 +129,7 @@ static int open_store(struct daemon *d, struct err *e)
  */
 static int open_records(struct daemon *d, struct err *e)
 {
+	struct secret_keeper keeper;
 	char path[PATH_MAX];
 	int r = paths_join(path, d->paths.state, DAEMON_AUDIT);
 
@@ -135,8 +137,9 @@ static int open_records(struct daemon *d, struct err *e)
 		r = audit_open(path, &d->audit, e);
 	if (r < 0)
 		return r;
+	daemon_keyring(d, &keeper);
 	r = paths_join(path, d->paths.state, DAEMON_SECRETS);
-	return r < 0 ? r : secret_file_open(path, &d->secrets, e);
+	return r < 0 ? r : secret_file_open(path, &keeper, &d->secrets, e);
 }
 
 int daemon_open(struct daemon *d, bool own_log, struct err *e)

@@ -1,5 +1,7 @@
 #include "kit/service.h"
 #include "kit/ytree.h"
+#include "policy/path.h"
+#include "policy/pattern.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +9,8 @@
 #define RANDOM_LEAST 22
 #define RANDOM_MOST  60
 #define TEXT_MAX     1023
+#define FIXED_LEAST  12
+#define FIXED_MOST   120
 
 struct parse {
 	struct ytree tree;
@@ -104,6 +108,20 @@ static bool local_ok(const char *h)
 	       strspn(h + skip, "0123456789") == strlen(h + skip) && strlen(h + skip) <= 5;
 }
 
+/* host_ok() - a credential is never bound to everything, nor to all names of a top-level domain */
+static bool host_ok(const char *h)
+{
+	const char *fixed = h;
+	struct policy_pattern p;
+
+	if (local_ok(h))
+		return true;
+	while (strncmp(fixed, "*.", 2) == 0 || strncmp(fixed, "**.", 3) == 0)
+		fixed = strchr(fixed, '.') + 1;
+	return !strchr(h, '/') && strchr(fixed, '.') && fixed[strspn(fixed, "*.")] &&
+	       policy_pattern_parse(h, strlen(h), &p, NULL) == 0 && !p.broad;
+}
+
 static int take_hosts(struct parse *p, const struct ynode *v)
 {
 	int r = take_list(p, v, "hosts", &p->slot->hosts);
@@ -111,11 +129,7 @@ static int take_hosts(struct parse *p, const struct ynode *v)
 	for (size_t i = 0; r == 0 && i < p->slot->hosts.n; i++) {
 		const char *h = p->slot->hosts.v[i];
 
-		/* a credential is never bound to everything, nor to all names of a top-level domain */
-		if (local_ok(h))
-			continue;
-		if (strchr(h, '/') || !strchr(h, '.') || strcmp(h, "**") == 0 ||
-			strspn(h, "*.") == strlen(h))
+		if (!host_ok(h))
 			return FAULT(
 				p, v, "'%.80s' is no host that a credential can be bound to", h);
 	}
@@ -126,7 +140,11 @@ static int take_path(struct parse *p, const struct ynode *v)
 {
 	int r = take_text(p, v, "path", &p->slot->path);
 
-	return r == 0 && p->slot->path[0] != '/' ? FAULT(p, v, "path must begin with '/'") : r;
+	if (r < 0)
+		return r;
+	return policy_path_pattern_check(p->slot->path, NULL) < 0
+		       ? FAULT(p, v, "path must begin with '/' and be one that a rule may have")
+		       : 0;
 }
 
 /* Fields that say how a message is framed or routed are no place for a credential. */
@@ -324,11 +342,51 @@ static int take_random(struct parse *p, const struct ynode *v)
 	return 0;
 }
 
+/* stand_in_ok() - what every client passes on as it is, in headers, queries and variables */
+static bool stand_in_ok(const char *s)
+{
+	return s[strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-")] ==
+	       '\0';
+}
+
+static int take_suffix(struct parse *p, const struct ynode *v)
+{
+	int r = take_text(p, v, "suffix", &p->s->suffix);
+
+	return r == 0 && (strlen(p->s->suffix) > 64 || !stand_in_ok(p->s->suffix))
+		       ? FAULT(p, v, "no suffix of a stand-in")
+		       : r;
+}
+
+/* take_fixed() - short ones would be found where nobody meant them, and refused there */
+static int take_fixed(struct parse *p, const struct ynode *v)
+{
+	int r = take_text(p, v, "text", &p->s->text);
+	size_t n = r == 0 ? strlen(p->s->text) : 0;
+
+	return r == 0 && (n < FIXED_LEAST || n > FIXED_MOST || !stand_in_ok(p->s->text))
+		       ? FAULT(p, v, "a stand-in has %d to %d letters, digits and ._~-",
+				 FIXED_LEAST, FIXED_MOST)
+		       : r;
+}
+
 static int take_sentinel(struct parse *p, const struct ynode *v)
 {
-	static const struct field fields[] = {{"prefix", take_prefix}, {"random", take_random}};
+	static const struct field fields[] = {{"prefix", take_prefix}, {"random", take_random},
+		{"suffix", take_suffix}, {"text", take_fixed}};
+	int r = take_map(p, v, "sentinel", fields, ARRAY_LEN(fields));
 
-	return take_map(p, v, "sentinel", fields, ARRAY_LEN(fields));
+	return r == 0 && p->s->text && (p->s->prefix || p->s->suffix)
+		       ? FAULT(p, v, "a sentinel with text has nothing else")
+		       : r;
+}
+
+static int take_custom(struct parse *p, const struct ynode *v)
+{
+	if (v->kind != YNODE_SCALAR || strcmp(v->text, "true") != 0)
+		return FAULT(p, v, "custom can only be true");
+	p->s->custom = true;
+	return 0;
 }
 
 static int take_oauth_host(struct parse *p, const struct ynode *v)
@@ -397,9 +455,9 @@ int service_parse(
 	const char *file, const char *text, size_t len, struct service **ret_service, struct err *e)
 {
 	static const struct field fields[] = {{"name", take_name, true},
-		{"description", take_description, true}, {"env", take_env, true},
-		{"join", take_join}, {"bodies", take_bodies}, {"sentinel", take_sentinel},
-		{"slots", take_slots, true}, {"oauth", take_oauth}};
+		{"description", take_description, true}, {"env", take_env}, {"join", take_join},
+		{"bodies", take_bodies}, {"sentinel", take_sentinel}, {"slots", take_slots, true},
+		{"oauth", take_oauth}, {"custom", take_custom}};
 	struct parse p = {.e = e};
 	int r;
 
@@ -451,6 +509,8 @@ void service_free(struct service *s)
 	free(s->description);
 	free(s->join);
 	free(s->prefix);
+	free(s->suffix);
+	free(s->text);
 	free(s);
 }
 
@@ -462,13 +522,18 @@ int service_sentinel(const struct service *s, const uint8_t random[64], char *ds
 	static const char letters[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789Ab";
 	size_t at = s->prefix ? strlen(s->prefix) : 0;
+	size_t tail = s->suffix ? strlen(s->suffix) : 0;
 
-	if (at + s->random + 1 > cap || s->random > 64)
+	if (s->text)
+		return snprintf(dst, cap, "%s", s->text) < (int)cap ? 0 : -ENOBUFS;
+	if (at + s->random + tail + 1 > cap || s->random > 64)
 		return -ENOBUFS;
 	if (at > 0)
 		memcpy(dst, s->prefix, at);
 	for (uint32_t i = 0; i < s->random; i++)
 		dst[at++] = letters[random[i] & 63];
-	dst[at] = '\0';
+	if (tail > 0)
+		memcpy(dst + at, s->suffix, tail);
+	dst[at + tail] = '\0';
 	return 0;
 }

@@ -40,6 +40,9 @@ struct service {
 	bool pass_body; /* bodies: the stand-in may stand in bodies to these hosts, unreplaced; else refused */
 	char *prefix; /* of the stand-in; "" mostly */
 	uint32_t random; /* characters of [A-Za-z0-9] behind it, at least 22 (130 bits) */
+	char *suffix; /* and behind them; NULL: nothing */
+	char *text; /* not NULL: the whole stand-in, the same in every sandbox */
+	bool custom; /* made by a command, which may replace and remove the file */
 	struct service_slot *slots;
 	size_t n_slots;
 	struct service_oauth *oauth; /* NULL: none */

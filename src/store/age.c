@@ -278,32 +278,47 @@ static void chunk_nonce(unsigned char dst[12], uint64_t n, bool last)
 
 /* ---- seal ---- */
 
-static int put_header(
-	const struct age_identity *id, const unsigned char file_key[FILE_KEY], struct buf *out)
+/* put_stanza() - the file key, for one recipient */
+static int put_stanza(const unsigned char recipient[AGE_KEY_BYTES],
+	const unsigned char file_key[FILE_KEY], struct buf *out)
 {
 	static const unsigned char zero[12];
 	struct age_identity once;
-	unsigned char key[32], body[32], mac[MAC];
+	unsigned char key[32], body[32];
 	char share[B64_32 + 1], text[B64_32 + 1];
-	size_t start = out->len;
 	bool ok;
 	int r = age_identity_new(&once);
 
 	if (r < 0)
 		return r;
-	ok = wrap_key(once.secret, id->recipient, once.recipient, id->recipient, key) &&
+	ok = wrap_key(once.secret, recipient, once.recipient, recipient, key) &&
 	     chacha(true, key, zero, file_key, FILE_KEY, body, body + FILE_KEY);
 	b64_put32(once.recipient, share);
 	b64_put32(body, text);
-	r = ok ? buf_addf(out, FIRST_LINE STANZA "%s\n%s\n---", share, text) : -EIO;
+	age_identity_wipe(&once);
+	explicit_bzero(key, sizeof(key));
+	return ok ? buf_addf(out, STANZA "%s\n%s\n", share, text) : -EIO;
+}
+
+static int put_header(const unsigned char *const *recipients, size_t n,
+	const unsigned char file_key[FILE_KEY], struct buf *out)
+{
+	unsigned char mac[MAC];
+	char text[B64_32 + 1];
+	size_t start = out->len;
+	int r = n == 0 || n > AGE_RECIPIENTS_MAX ? -EINVAL
+						 : buf_add(out, FIRST_LINE, strlen(FIRST_LINE));
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = put_stanza(recipients[i], file_key, out);
+	if (r == 0)
+		r = buf_add(out, "---", 3);
 	if (r == 0 && !header_mac(file_key, out->data + start, out->len - start, mac))
 		r = -EIO;
 	if (r == 0) {
 		b64_put32(mac, text);
 		r = buf_addf(out, " %s\n", text);
 	}
-	age_identity_wipe(&once);
-	explicit_bzero(key, sizeof(key));
 	return r;
 }
 
@@ -340,14 +355,15 @@ static int put_payload(
 	return r;
 }
 
-int age_seal(const struct age_identity *id, const void *p, size_t len, struct buf *out)
+int age_seal(const unsigned char *const *recipients, size_t n, const void *p, size_t len,
+	struct buf *out)
 {
 	unsigned char file_key[FILE_KEY];
 	size_t start = out->len;
 	int r = RAND_priv_bytes(file_key, FILE_KEY) == 1 ? 0 : -EIO;
 
 	if (r == 0)
-		r = put_header(id, file_key, out);
+		r = put_header(recipients, n, file_key, out);
 	if (r == 0)
 		r = put_payload(file_key, p, len, out);
 	explicit_bzero(file_key, sizeof(file_key));

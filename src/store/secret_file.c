@@ -3,6 +3,7 @@
 #include "base/io.h"
 #include "base/wire.h"
 #include "store/age.h"
+#include "store/secret_key.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -10,15 +11,15 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define FILE_NAME     "secrets.age"
-#define IDENTITY_NAME "identity"
-#define VERSION	      1
+#define FILE_NAME "secrets.age"
+#define VERSION	  1
 /* An entry is never larger than its struct and a few lengths. */
 #define PLAIN_MAX (8U << 20)
 
 struct secret_file {
 	pthread_mutex_t lock;
 	int dir;
+	struct secret_key key;
 };
 
 /* The file's content while a call works on it. */
@@ -135,43 +136,7 @@ static int put_table(const struct table *t, struct buf *plain)
 
 /* ---- files ---- */
 
-static int read_identity(const struct secret_file *s, struct age_identity *ret)
-{
-	char *at;
-	struct buf b;
-	int r;
-
-	buf_init(&b, 4096);
-	r = io_read_file(s->dir, IDENTITY_NAME, &b);
-	if (r == 0) {
-		at = strstr(buf_str(&b), "AGE-SECRET-KEY-");
-		if (at)
-			at[strcspn(at, "\r\n ")] = '\0';
-		r = at ? age_identity_parse(at, ret) : -EINVAL;
-	}
-	wipe_buf(&b);
-	return r;
-}
-
-static int make_identity(const struct secret_file *s)
-{
-	struct age_identity id;
-	char text[AGE_TEXT_BYTES + 1];
-	size_t len;
-	int r = age_identity_new(&id);
-
-	if (r < 0)
-		return r;
-	age_identity_print(&id, text);
-	len = strlen(text);
-	text[len] = '\n';
-	r = io_replace_file(s->dir, IDENTITY_NAME, text, len + 1, 0600);
-	explicit_bzero(text, sizeof(text));
-	age_identity_wipe(&id);
-	return r;
-}
-
-static int load(const struct secret_file *s, struct table *t, struct err *e)
+static int load(struct secret_file *s, struct table *t, struct err *e)
 {
 	struct age_identity id;
 	struct buf sealed, plain;
@@ -187,28 +152,34 @@ static int load(const struct secret_file *s, struct table *t, struct err *e)
 		buf_fini(&sealed);
 		return 0;
 	}
-	if (r == 0)
-		r = read_identity(s, &id);
+	if (r < 0)
+		r = err_sys(e, r, "read '%s'", FILE_NAME);
+	else
+		r = secret_key_get(&s->key, &id, e);
 	if (r == 0) {
 		r = age_open(&id, buf_str(&sealed), sealed.len, &plain);
 		age_identity_wipe(&id);
+		if (r == 0)
+			r = get_table(&plain, t);
+		if (r < 0) {
+			r = err_sys(e, r, "read '%s'", FILE_NAME);
+			err_hint(e, "%s and identity belong together; nothing was changed",
+				FILE_NAME);
+		}
 	}
-	if (r == 0)
-		r = get_table(&plain, t);
 	buf_fini(&sealed);
 	wipe_buf(&plain);
 	if (r < 0) {
 		table_wipe(t);
-		r = err_sys(e, r, "open the stored secrets");
-		err_hint(e, "%s and %s belong together; nothing was changed", FILE_NAME,
-			IDENTITY_NAME);
+		r = err_wrap(e, r, "open the stored secrets");
 	}
 	return r;
 }
 
-static int save(const struct secret_file *s, const struct table *t, struct err *e)
+/* seal() - the table into the file, for @n keys */
+static int seal(const struct secret_file *s, const struct table *t,
+	const unsigned char *const *recipients, size_t n, struct err *e)
 {
-	struct age_identity id;
 	struct buf sealed, plain;
 	int r;
 
@@ -216,11 +187,7 @@ static int save(const struct secret_file *s, const struct table *t, struct err *
 	buf_init(&plain, PLAIN_MAX);
 	r = put_table(t, &plain);
 	if (r == 0)
-		r = read_identity(s, &id);
-	if (r == 0) {
-		r = age_seal(&id, plain.data, plain.len, &sealed);
-		age_identity_wipe(&id);
-	}
+		r = age_seal(recipients, n, plain.data, plain.len, &sealed);
 	if (r == 0)
 		r = io_replace_file(s->dir, FILE_NAME, sealed.data, sealed.len, 0600);
 	wipe_buf(&plain);
@@ -228,9 +195,39 @@ static int save(const struct secret_file *s, const struct table *t, struct err *
 	return r < 0 ? err_sys(e, r, "store the secrets") : 0;
 }
 
-int secret_file_open(const char *dir, struct secret_file **ret_file, struct err *e)
+/* first_key() - nothing was chosen before the first secret: a key in a file */
+static int first_key(struct secret_file *s, struct err *e)
+{
+	enum secret_place place;
+	struct age_identity id;
+	char name[SECRET_KEY_ID];
+	int r = secret_key_place(&s->key, &place, name, e);
+
+	if (r < 0 || place != SECRET_NOWHERE)
+		return r;
+	r = age_identity_new(&id);
+	if (r < 0)
+		return err_sys(e, r, "make a key");
+	r = secret_key_write(&s->key, SECRET_IN_FILE, &id, e);
+	age_identity_wipe(&id);
+	return r;
+}
+
+static int save(struct secret_file *s, const struct table *t, struct err *e)
+{
+	unsigned char recipient[AGE_KEY_BYTES];
+	const unsigned char *const all[] = {recipient};
+	int r = secret_key_recipient(&s->key, recipient, e);
+
+	return r < 0 ? err_wrap(e, r, "store the secrets") : seal(s, t, all, 1, e);
+}
+
+int secret_file_open(const char *dir, const struct secret_keeper *keeper,
+	struct secret_file **ret_file, struct err *e)
 {
 	struct secret_file *s = calloc(1, sizeof(*s));
+	enum secret_place place;
+	char name[SECRET_KEY_ID];
 	struct stat sb;
 	int r = 0;
 
@@ -246,13 +243,18 @@ int secret_file_open(const char *dir, struct secret_file **ret_file, struct err 
 	}
 	if (r == 0 && (sb.st_uid != geteuid() || (sb.st_mode & 077)))
 		r = -EPERM;
-	/* A file without its identity is left alone: a new identity would make it unreadable for good. */
-	if (r == 0 && faccessat(s->dir, IDENTITY_NAME, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-		r = faccessat(s->dir, FILE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? -ENOKEY
-										 : make_identity(s);
+	if (r == 0)
+		r = secret_key_open(&s->key, s->dir, keeper);
+	if (r == 0)
+		r = secret_key_place(&s->key, &place, name, e);
+	/* A file without its key is left alone: a new key would make it unreadable for good. */
+	if (r == 0 && place == SECRET_NOWHERE &&
+		faccessat(s->dir, FILE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		r = -ENOKEY;
 	if (r < 0) {
 		secret_file_close(s);
-		return err_sys(e, r, "open the secrets in '%s'", dir);
+		return e->code == ERR_NONE ? err_sys(e, r, "open the secrets in '%s'", dir)
+					   : err_wrap(e, r, "open the secrets in '%s'", dir);
 	}
 	*ret_file = s;
 	return 0;
@@ -262,9 +264,126 @@ void secret_file_close(struct secret_file *s)
 {
 	if (!s)
 		return;
+	secret_key_close(&s->key);
 	own_close_fd(&s->dir);
 	(void)pthread_mutex_destroy(&s->lock);
 	free(s);
+}
+
+/* ---- where the key is ---- */
+
+int secret_file_place(struct secret_file *s, enum secret_place *ret_place, struct err *e)
+{
+	char name[SECRET_KEY_ID];
+	int r;
+
+	(void)pthread_mutex_lock(&s->lock);
+	r = secret_key_place(&s->key, ret_place, name, e);
+	(void)pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+bool secret_file_ready(struct secret_file *s)
+{
+	enum secret_place place;
+	struct err ignored = {0};
+	char name[SECRET_KEY_ID];
+	bool ready;
+
+	(void)pthread_mutex_lock(&s->lock);
+	ready = secret_key_place(&s->key, &place, name, &ignored) == 0 &&
+		(place != SECRET_IN_KEYRING || strcmp(s->key.held_id, name) == 0);
+	(void)pthread_mutex_unlock(&s->lock);
+	return ready;
+}
+
+static void step(const struct secret_file *s, unsigned n)
+{
+	if (s->key.keeper.step)
+		s->key.keeper.step(s->key.keeper.ctx, n);
+}
+
+/* settle() - end a move that was interrupted: seal for the key in use alone, forget the other one. @id is
+ * the key in use with the keeper, or "".
+ */
+static int settle(struct secret_file *s, const struct table *t, const char *id, struct err *e)
+{
+	char marked[SECRET_KEY_ID];
+	struct err ignored = {0};
+	int r = secret_key_marked(&s->key, marked, e);
+
+	if (r < 0 || !marked[0])
+		return r;
+	if (t->v && t->n > 0)
+		r = save(s, t, e);
+	step(s, 5);
+	/* What cannot be dropped now opens nothing, and stays noted for the next time. */
+	if (r == 0 && strcmp(marked, id) != 0 &&
+		(!s->key.keeper.drop ||
+			s->key.keeper.drop(s->key.keeper.ctx, marked, &ignored) < 0))
+		return 0;
+	step(s, 6);
+	return r < 0 ? r : secret_key_mark(&s->key, NULL, e);
+}
+
+/* exchange() - @t is open by the old key; both are sealed for, until the identity says which holds */
+static int exchange(struct secret_file *s, const struct table *t, enum secret_place from,
+	enum secret_place to, const char *old_id, const struct age_identity *fresh, struct err *e)
+{
+	unsigned char old[AGE_KEY_BYTES];
+	const unsigned char *const both[] = {old, fresh->recipient};
+	struct err ignored = {0};
+	char id[SECRET_KEY_ID];
+	int r = 0;
+
+	secret_key_id(fresh, id);
+	step(s, 1);
+	if (to == SECRET_IN_KEYRING || old_id[0])
+		r = secret_key_mark(&s->key, to == SECRET_IN_KEYRING ? id : old_id, e);
+	step(s, 2);
+	if (r == 0 && to == SECRET_IN_KEYRING) {
+		r = secret_key_offer(&s->key, fresh, e);
+		if (r == -ENODEV || r == -EKEYREJECTED) /* nobody has it */
+			(void)secret_key_mark(&s->key, NULL, &ignored);
+	}
+	step(s, 3);
+	if (r == 0 && from != SECRET_NOWHERE && t->n > 0) {
+		r = secret_key_recipient(&s->key, old, e);
+		if (r == 0)
+			r = seal(s, t, both, 2, e);
+	}
+	step(s, 4);
+	return r < 0 ? r : secret_key_write(&s->key, to, fresh, e);
+}
+
+int secret_file_move(struct secret_file *s, enum secret_place place, struct err *e)
+{
+	struct age_identity fresh = {0};
+	enum secret_place from = SECRET_NOWHERE;
+	char id[SECRET_KEY_ID] = "";
+	struct table t = {0};
+	int r;
+
+	(void)pthread_mutex_lock(&s->lock);
+	s->key.refused_ms = 0; /* who asks for a move may be asked in turn */
+	r = secret_key_place(&s->key, &from, id, e);
+	if (r == 0)
+		r = load(s, &t, e);
+	if (r == 0)
+		r = settle(s, &t, id, e);
+	if (r == 0 && from != place) {
+		r = age_identity_new(&fresh);
+		r = r < 0 ? err_sys(e, r, "make a key")
+			  : exchange(s, &t, from, place, id, &fresh, e);
+		if (r == 0) {
+			secret_key_id(&fresh, id);
+			r = settle(s, &t, place == SECRET_IN_KEYRING ? id : "", e);
+		}
+	}
+	age_identity_wipe(&fresh);
+	table_wipe(&t);
+	(void)pthread_mutex_unlock(&s->lock);
+	return r < 0 ? err_wrap(e, r, "move the key of the secrets") : 0;
 }
 
 /* ---- the calls ---- */
@@ -309,6 +428,8 @@ int secret_file_set(struct secret_file *s, const struct secret_entry *x, struct 
 		return r;
 	(void)pthread_mutex_lock(&s->lock);
 	r = load(s, &t, e);
+	if (r == 0) /* not before: a file whose key is lost must not get another one */
+		r = first_key(s, e);
 	while (r == 0 && at < t.n && order(&t.v[at], x->scope, x->name) < 0)
 		at++;
 	if (r == 0 && (at == t.n || order(&t.v[at], x->scope, x->name) != 0)) {

@@ -1,9 +1,10 @@
 /* secret_file.h - secrets at rest: one age file, opened for as long as a call takes
  *
- * DIR/secrets.age (0600) is sealed for the identity in DIR/identity (0600, the form of age-keygen), so
- * that a copy of the file alone is worth nothing and any age program can open it for its owner. No
- * value stays in memory after a call: what a call gives out is the caller's to wipe. A file that
- * cannot be opened is never overwritten. Thread: any; calls are serialised inside.
+ * DIR/secrets.age (0600) is sealed for a key of its own, so that a copy of the file alone is worth nothing
+ * and any age program can open it for its owner. Where the key is, DIR/identity says: there (0600), or with
+ * a keeper, the keyring of the user's session. No value stays in memory after a call: what a call gives out
+ * is the caller's to wipe. A file that cannot be opened is never overwritten. Thread: any; calls are
+ * serialised inside, and may wait for a person who unlocks the keyring.
  */
 #ifndef STORE_SECRET_FILE_H
 #define STORE_SECRET_FILE_H
@@ -20,7 +21,29 @@
 #define SECRET_REFRESH_S     3300 /* of a command's output: 55 minutes */
 #define SECRET_REFRESH_MAX_S 86400
 
+#define SECRET_KEY_TEXT 80 /* AGE_TEXT_BYTES */
+#define SECRET_KEY_ID	65 /* 64 hex digits and NUL */
+#define SECRET_AGAIN_MS 5000 /* a keeper that said no is not asked again for so long */
+
 struct secret_file;
+
+enum secret_place {
+	SECRET_NOWHERE, /* nothing was ever kept */
+	SECRET_IN_FILE,
+	SECRET_IN_KEYRING,
+};
+
+/* Who keeps keys: negative errno and @e on failure, -ENOENT when there is none of that id. @text is the
+ * printed form of an age identity. put: replaces. drop: one that is not there is no fault. They may wait
+ * for a person, with a deadline of their own.
+ */
+struct secret_keeper {
+	int (*get)(void *ctx, const char *id, char text[SECRET_KEY_TEXT], struct err *e);
+	int (*put)(void *ctx, const char *id, const char *text, struct err *e);
+	int (*drop)(void *ctx, const char *id, struct err *e);
+	void (*step)(void *ctx, unsigned n); /* NULL, or a test's: before the nth step of a move */
+	void *ctx;
+};
 
 struct secret_entry {
 	char scope[STORE_ID_LEN + 1]; /* id of a sandbox; "" : all */
@@ -36,9 +59,18 @@ struct secret_entry {
 };
 void secret_entry_wipe(struct secret_entry *s);
 
-/* secret_file_open() - makes DIR and the identity when they are missing */
-int secret_file_open(const char *dir, struct secret_file **ret_file, struct err *e) MUST_USE;
+/* secret_file_open() - makes DIR when it is missing; @keeper may be NULL (there is no keyring), and is copied */
+int secret_file_open(const char *dir, const struct secret_keeper *keeper,
+	struct secret_file **ret_file, struct err *e) MUST_USE;
 void secret_file_close(struct secret_file *s); /* NULL is fine */
+/* secret_file_place() - where the key is */
+int secret_file_place(struct secret_file *s, enum secret_place *ret_place, struct err *e) MUST_USE;
+/* secret_file_ready() - would opening them ask nobody? */
+bool secret_file_ready(struct secret_file *s);
+/* secret_file_move() - to SECRET_IN_FILE or SECRET_IN_KEYRING, with a new key, so that the old one opens
+ * nothing any more. All or nothing, whenever it is interrupted: in between the file is sealed for both keys.
+ */
+int secret_file_move(struct secret_file *s, enum secret_place place, struct err *e) MUST_USE;
 /* secret_file_set() - add, or replace the one of that scope and name. -EINVAL for CR, LF, NUL or nothing
  * in the value (or in a command), an odd name; -ENOSPC
  */

@@ -227,6 +227,7 @@ static void child(const struct rig *r, int ready)
 	(void)setenv("SBX_CACHE_DIR", rig_path(r, "cache"), 1);
 	(void)setenv("SBX_CONFIG_DIR", rig_path(r, "config"), 1);
 	(void)setenv("SBX_LIBEXEC_DIR", rig_path(r, "libexec"), 1);
+	(void)setenv("SBX_SECRETS_STORE", "file", 0); /* not the keyring of whoever runs it */
 	(void)setenv("SBX_DATA_DIR", rig_path(r, "data"), 1);
 	{
 		int log = open(rig_path(r, "log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);

@@ -99,7 +99,8 @@ static void opens_the_reference(void **state)
 static void there_and_back(void **state)
 {
 	static const size_t sizes[] = {0, 1, 65535, 65536, 65537, 131072, 200000};
-	struct age_identity id;
+	struct age_identity id, other;
+	const unsigned char *const to[] = {id.recipient, other.recipient};
 	char *plain = malloc(200000);
 	struct buf file, out;
 	(void)state;
@@ -108,18 +109,24 @@ static void there_and_back(void **state)
 	for (size_t i = 0; i < 200000; i++)
 		plain[i] = (char)(i * 31 >> 3);
 	assert_int_equal(age_identity_new(&id), 0);
+	assert_int_equal(age_identity_new(&other), 0);
 	buf_init(&file, AGE_FILE_MAX);
 	buf_init(&out, AGE_FILE_MAX);
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
 		buf_clear(&file);
 		buf_clear(&out);
-		assert_int_equal(age_seal(&id, plain, sizes[i], &file), 0);
+		assert_int_equal(age_seal(to, 1 + i % 2, plain, sizes[i], &file), 0);
 		assert_int_equal(age_open(&id, file.data, file.len, &out), 0);
 		assert_int_equal(out.len, sizes[i]);
 		assert_true(sizes[i] == 0 || memcmp(out.data, plain, sizes[i]) == 0);
 		if (sizes[i] > 32)
 			assert_null(memmem(file.data, file.len, plain, 32));
+		buf_clear(&out);
+		assert_int_equal(
+			age_open(&other, file.data, file.len, &out), i % 2 ? 0 : -EKEYREJECTED);
 	}
+	assert_int_equal(age_seal(to, 0, plain, 1, &file), -EINVAL);
+	assert_int_equal(age_seal(to, AGE_RECIPIENTS_MAX + 1, plain, 1, &file), -EINVAL);
 	buf_fini(&file);
 	buf_fini(&out);
 	free(plain);

@@ -21,7 +21,7 @@ static struct place make(void)
 	struct err e = {0};
 
 	assert_non_null(mkdtemp(p.dir));
-	assert_int_equal(secret_file_open(p.dir, &p.s, &e), 0);
+	assert_int_equal(secret_file_open(p.dir, NULL, &p.s, &e), 0);
 	return p;
 }
 
@@ -67,7 +67,7 @@ static void kept_and_replaced(void **state)
 	assert_int_equal(set(&p, "", "github", "first-value"), 0);
 	assert_int_equal(set(&p, "", "github", VALUE), 0);
 	secret_file_close(p.s);
-	assert_int_equal(secret_file_open(p.dir, &p.s, &e), 0);
+	assert_int_equal(secret_file_open(p.dir, NULL, &p.s, &e), 0);
 	assert_int_equal(get(&p, "0123456789abcdef", "github", x), 0); /* the global one */
 	assert_string_equal(x->value, VALUE);
 	assert_int_equal(set(&p, "0123456789abcdef", "github", "its own"), 0);
@@ -193,15 +193,15 @@ static void damage_loses_nothing(void **state)
 		set(&p, "", "b", "other") < 0); /* not overwritten with one that opens nothing */
 	secret_file_close(p.s);
 	p.s = NULL;
-	assert_int_equal(secret_file_open(p.dir, &p.s, &e), -ENOKEY);
+	assert_int_equal(secret_file_open(p.dir, NULL, &p.s, &e), -ENOKEY);
 	assert_int_equal(rename(saved, path), 0);
-	assert_int_equal(secret_file_open(p.dir, &p.s, &e), 0);
+	assert_int_equal(secret_file_open(p.dir, NULL, &p.s, &e), 0);
 	assert_int_equal(get(&p, "", "a", x), 0);
 	assert_string_equal(x->value, VALUE);
 	secret_file_close(p.s);
 	assert_int_equal(chmod(p.dir, 0755), 0); /* others may look into it: refused */
 	p.s = NULL;
-	assert_int_equal(secret_file_open(p.dir, &p.s, &e), -EPERM);
+	assert_int_equal(secret_file_open(p.dir, NULL, &p.s, &e), -EPERM);
 	assert_int_equal(stat(p.dir, &sb), 0);
 	free(x);
 	clean(&p);
