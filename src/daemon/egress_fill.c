@@ -12,10 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RESOLV_CONF  "/etc/resolv.conf"
-#define HOSTS	     "/etc/hosts"
-#define DENY_HINT    "sbx policy allow"
-#define EXTRA_CA_MAX (1U << 20)
+#define RESOLV_CONF "/etc/resolv.conf"
+#define HOSTS	    "/etc/hosts"
+#define DENY_HINT   "sbx policy allow"
 
 struct egress_parts {
 	struct buf policy, extra_ca;
@@ -44,9 +43,9 @@ static int fill_settings(
 	int r = settings_get(p, SETTING_EXTRA_CA, value, e);
 
 	if (r == 0 && value[0]) {
-		r = io_read_file(AT_FDCWD, value, &m->extra_ca);
+		r = settings_read_ca(value, &m->extra_ca, e);
 		if (r < 0)
-			return err_sys(e, r, "read the certificates in '%s' (tls.extraCA)", value);
+			return err_wrap(e, r, "the setting tls.extraCA");
 	}
 	if (r == 0)
 		r = settings_get(p, SETTING_AUTHZ, m->authz, e);
@@ -90,7 +89,7 @@ int egress_fill(
 		return err_sys(e, -ENOMEM, "configure the way out");
 	*ret = m;
 	buf_init(&m->policy, POLICY_BYTES_MAX);
-	buf_init(&m->extra_ca, EXTRA_CA_MAX);
+	buf_init(&m->extra_ca, SETTINGS_CA_MAX);
 	*c = (struct egress_config){
 		.id = s->id, .name = s->name, .agent = s->plan->agent, .deny_hint = DENY_HINT};
 	r = fill_policy(s, m, e);

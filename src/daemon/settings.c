@@ -1,5 +1,6 @@
 #include "daemon/settings.h"
 #include "base/io.h"
+#include "tls/pem.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -126,6 +127,16 @@ static const struct key {
 		"does the terminal of an agent show what waits for an answer?", check_switch},
 };
 
+int settings_read_ca(const char *path, struct buf *out, struct err *e)
+{
+	size_t from = out->len, n;
+	int r = io_read_file(AT_FDCWD, path, out);
+
+	if (r < 0)
+		return err_sys(e, r, "read the certificates in '%s'", path);
+	return tls_pem_check(path, buf_str(out) + from, out->len - from, &n, e);
+}
+
 /* ---- the file ---- */
 
 static int read_file(const struct paths *p, struct js **ret, struct err *e)
@@ -200,7 +211,16 @@ int settings_check(const char *name, const char *value, struct err *e)
 	if (!k)
 		return -ENOENT;
 	why = !value ? NULL : strlen(value) >= SETTINGS_VALUE_MAX ? "is too long" : k->check(value);
-	return why ? err_set(e, ERR_INVALID, -EINVAL, "%s %s", name, why) : 0;
+	if (why)
+		return err_set(e, ERR_INVALID, -EINVAL, "%s %s", name, why);
+	/* Found out now, not when no sandbox can be told what it trusts. */
+	if (k == &keys[SETTING_EXTRA_CA] && value && value[0]) {
+		AUTO(buf) ignored = {0};
+
+		buf_init(&ignored, SETTINGS_CA_MAX);
+		return settings_read_ca(value, &ignored, e);
+	}
+	return 0;
 }
 
 int settings_set(const struct paths *p, const char *name, const char *value, struct err *e)

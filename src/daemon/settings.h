@@ -14,6 +14,7 @@
 
 #define SETTINGS_FILE	   "settings.json"
 #define SETTINGS_VALUE_MAX 4096
+#define SETTINGS_CA_MAX	   (1U << 20)
 #define SETTINGS_STORE	   "secrets.store"
 
 enum settings_key {
@@ -34,6 +35,8 @@ int settings_get(const struct paths *p, enum settings_key key, char dst[SETTINGS
 	struct err *e) MUST_USE;
 /* settings_check() - may it have that value? -ENOENT, -EINVAL */
 int settings_check(const char *name, const char *value, struct err *e) MUST_USE;
+/* settings_read_ca() - the certificates of the file @path, appended to @out; what is none is told with its line */
+int settings_read_ca(const char *path, struct buf *out, struct err *e) MUST_USE;
 /* settings_set() - by name; NULL @value: back to the default. -ENOENT: no such key; -EINVAL */
 int settings_set(
 	const struct paths *p, const char *name, const char *value, struct err *e) MUST_USE;

@@ -172,6 +172,13 @@ static int set_kind(struct parse *p, const struct ynode *v, enum egress_slot_kin
 	return 0;
 }
 
+static void to_lower(char *s)
+{
+	for (; *s; s++)
+		if (*s >= 'A' && *s <= 'Z')
+			*s = (char)(*s + 32);
+}
+
 static int take_header(struct parse *p, const struct ynode *v)
 {
 	int r = set_kind(p, v, EGRESS_SLOT_HEADER);
@@ -180,9 +187,7 @@ static int take_header(struct parse *p, const struct ynode *v)
 		r = take_text(p, v, "header", &p->slot->header);
 	if (r < 0)
 		return r;
-	for (char *c = p->slot->header; *c; c++)
-		if (*c >= 'A' && *c <= 'Z')
-			*c = (char)(*c + 32);
+	to_lower(p->slot->header);
 	return service_header_ok(p->slot->header)
 		       ? 0
 		       : FAULT(p, v, "a credential cannot go into this header");
@@ -228,9 +233,10 @@ static int take_placeholder(struct parse *p, const struct ynode *v)
 
 	if (r == 0)
 		r = take_text(p, v, "placeholder", &p->slot->header);
-	return r == 0 && !service_header_ok(p->slot->header)
-		       ? FAULT(p, v, "no header for a credential")
-		       : r;
+	if (r < 0)
+		return r;
+	to_lower(p->slot->header);
+	return service_header_ok(p->slot->header) ? 0 : FAULT(p, v, "no header for a credential");
 }
 
 static int take_sigv4(struct parse *p, const struct ynode *v)
@@ -383,10 +389,7 @@ static int take_sentinel(struct parse *p, const struct ynode *v)
 
 static int take_custom(struct parse *p, const struct ynode *v)
 {
-	if (v->kind != YNODE_SCALAR || strcmp(v->text, "true") != 0)
-		return FAULT(p, v, "custom can only be true");
-	p->s->custom = true;
-	return 0;
+	return take_true(p, v, "custom", &p->s->custom);
 }
 
 static int take_oauth_host(struct parse *p, const struct ynode *v)
