@@ -37,7 +37,7 @@ struct kit_file {
 
 struct kit {
 	char *name, *version, *display_name, *description; /* name never NULL, others may be */
-	char *dir; /* where it was loaded from, absolute */
+	char *dir; /* where it was loaded from, absolute: a directory or a ZIP file */
 	char *image; /* sandbox.image; NULL: the default image */
 	struct kit_strv entrypoint, command, interactive;
 	bool has_interactive; /* else command serves terminals too */
@@ -53,8 +53,9 @@ struct kit {
 			      * for PUT into the user's home; input of the plan's digest too */
 };
 
-/* kit_load() - @ref: name of a built-in kit, or a path (has a '/'), relative ones to the working
- * directory. -ENOENT with a hint that lists the built-in kits; -EINVAL with the place in the file.
+/* kit_load() - @ref: name of a built-in kit, or the path of a directory or ZIP file, relative ones to
+ * the working directory (source.h). -ENOENT with a hint that lists the built-in kits; -EINVAL with
+ * the place in the file; -ENOTSUP: a field that a start does not act on.
  */
 int kit_load(const char *ref, const char *data_dir, struct kit **ret_kit, struct err *e) MUST_USE;
 void kit_free(struct kit *k); /* NULL is fine */

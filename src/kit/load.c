@@ -1,5 +1,6 @@
 #include "kit/kit.h"
 #include "kit/run.h"
+#include "kit/source.h"
 #include "base/paths.h"
 #include <dirent.h>
 #include <errno.h>
@@ -74,46 +75,38 @@ int kit_not_found(const char *ref, const char *data_dir, struct err *e)
 	return r;
 }
 
-/* open_kit() - the kit's directory; everything else is opened beneath it */
-static int open_kit(const char *ref, const char *data_dir, char path[PATH_MAX], struct err *e)
+/* place_of() - where it was read from, for people: a directory or a ZIP file */
+static char *place_of(const struct kit_source *source)
 {
-	bool local = strchr(ref, '/') || strcmp(ref, ".") == 0 || strcmp(ref, "..") == 0;
-	int fd;
+	char path[PATH_MAX], real[PATH_MAX];
 
-	if (!local && !kit_name_ok(ref))
-		return kit_not_found(ref, data_dir, e);
-	if (snprintf(path, PATH_MAX, local ? "%s" : "%s/kits/%s", local ? ref : data_dir, ref) >=
-		PATH_MAX)
-		return err_sys(e, -ENAMETOOLONG, "open kit '%.100s'", ref);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 && !local && errno == ENOENT)
-		return kit_not_found(ref, data_dir, e);
-	return fd < 0 ? err_sys(e, -errno, "open kit '%s'", path) : fd;
+	if (source->kind == KIT_ZIP)
+		return strdup(source->origin);
+	(void)snprintf(path, sizeof(path), "%.*s", (int)(strrchr(source->file, '/') - source->file),
+		source->file);
+	return strdup(realpath(path, real) ? real : path);
 }
 
 int kit_load(const char *ref, const char *data_dir, struct kit **ret_kit, struct err *e)
 {
-	char path[PATH_MAX], file[PATH_MAX], real[PATH_MAX];
+	AUTO_FREE struct kit_source *source = calloc(1, sizeof(*source));
 	AUTO_KIT_SPEC *spec = NULL;
-	AUTO(kit_tree) tree = {0};
 	AUTO_KIT *k = NULL;
 	int r;
 
-	AUTO_FD dir = open_kit(ref, data_dir, path, e);
-	if (dir < 0)
-		return TAKE_FD(dir);
-	if (paths_join(file, path, "spec.yaml") < 0)
-		return err_sys(e, -ENAMETOOLONG, "open kit '%.100s'", path);
-	r = kit_tree_dir(&tree, dir, path, e);
+	if (!source)
+		return err_sys(e, -ENOMEM, "read kit '%.200s'", ref);
+	r = kit_source_read(ref, data_dir, NULL, source, e);
 	if (r == 0)
-		r = kit_decode(&tree, file, NULL, &spec, e);
+		r = kit_decode(&source->tree, source->file, NULL, &spec, e);
+	if (r == 0)
+		r = kit_source_check_name(source, spec, data_dir, e);
 	if (r == 0)
 		r = kit_of_spec(spec, &k, e);
-	if (r < 0)
-		return r;
-	k->dir = strdup(realpath(path, real) ? real : path);
-	if (!k->dir)
-		return err_sys(e, -ENOMEM, "read kit '%s'", path);
-	*ret_kit = TAKE(k);
-	return 0;
+	if (r == 0 && !(k->dir = place_of(source)))
+		r = err_sys(e, -ENOMEM, "read kit '%.200s'", ref);
+	kit_source_fini(source);
+	if (r == 0)
+		*ret_kit = TAKE(k);
+	return r;
 }

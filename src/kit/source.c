@@ -112,8 +112,8 @@ int kit_ref_parse(const char *text, struct kit_ref *ret_ref, struct err *e)
 
 	if (!r)
 		return err_sys(e, -ENOMEM, "read a kit's name");
-	if (n == 0 || n >= KIT_REF_MAX || n >= sizeof(r->path))
-		return bad_ref(e, text, "it is empty or too long");
+	if (n >= KIT_REF_MAX || n >= sizeof(r->path))
+		return bad_ref(e, text, "it is too long");
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
 			return bad_ref(e, text, "it has a control character");

@@ -53,6 +53,18 @@ static void exec(int argc, char **argv)
 		abort();
 }
 
+static void kit(int argc, char **argv)
+{
+	static const struct kit_form form = {.options = "akofj", .words = "KIT"};
+	struct kit_args_cli a = {0};
+	struct err e = {0};
+
+	if (kit_args_parse(argc, argv, ARGS_SILENT, &form, &a, &e) == 0
+			? !a.ref
+			: e.code == ERR_NONE || !e.msg[0])
+		abort();
+}
+
 static void env_and_keys(const char *text, size_t len)
 {
 	struct env_list l = {0};
@@ -104,8 +116,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	argv[argc] = NULL;
 	if (data[0] < 64)
 		plain(data[0], argc, argv);
-	else if (data[0] < 128)
+	else if (data[0] < 112)
 		exec(argc, argv);
+	else if (data[0] < 128)
+		kit(argc, argv);
 	else
 		run(data[0] & 1, argc, argv);
 	free(text);

@@ -149,6 +149,14 @@ static void test_spec_must_be_a_file(void **state)
 	assert_int_equal(load("odd", &k, &e), -EINVAL); /* and does not hang */
 	assert_non_null(strstr(e.msg, "odd/spec.yaml:1:1: neither file, directory nor link"));
 	drop("odd/spec.yaml");
+	/* a stranger that calls itself like one of ours */
+	make_file("odd/spec.yaml",
+		"schemaVersion: \"2\"\nkind: sandbox\nname: alpha\n"
+		"sandbox: {command: [sh]}\n",
+		0644);
+	assert_int_equal(load("odd", &k, &e), -EINVAL);
+	assert_non_null(strstr(e.msg, "odd/spec.yaml:3:7: 'alpha' is the name of a built-in kit"));
+	drop("odd/spec.yaml");
 	drop("odd");
 }
 

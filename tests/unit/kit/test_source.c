@@ -350,7 +350,7 @@ static void test_refs(void **state)
 		"git+https://h/a/../b", "git+https://h/x#ref=-x", "git+https://h/x#ref=a..b",
 		"git+https://h/x#ref=", "git+https://h/x#dir=../x", "git+https://h/x#dir=/x",
 		"git+https://h/x#a=b", "git+https://h/x#ref=a&ref=b", "git+https://h/a b",
-		"git+https://h/x#ref=a:b", "git+https://h/x\n", ""};
+		"git+https://h/x#ref=a:b", "git+https://h/x\n"};
 	struct kit_ref *r = calloc(1, sizeof(*r));
 	struct err e = {0};
 
