@@ -12,6 +12,7 @@ struct target {
 	struct policy_address address; /* family 0: none */
 	enum policy_address_class class; /* PUBLIC too when there is no address */
 	bool local; /* the host's loopback */
+	bool bare; /* a flow to an address behind which no name is known */
 	bool special; /* only rules that name the address can allow it */
 	unsigned method, any_case; /* bit of the method as sent, and as servers may read it */
 };
@@ -27,6 +28,7 @@ struct tally {
 	uint32_t http; /* an allow or question about requests to this host, this one or others */
 	bool grant; /* some allow or question that may let it pass */
 	bool narrowed; /* denials or questions about requests to this host */
+	bool unnamed; /* `allow **` was passed over: it does not stand for a bare address here */
 	bool path_missed; /* an allow was passed over since the path is ambiguous */
 };
 
@@ -106,6 +108,16 @@ static bool names_it(const struct policy_entry *en, const struct target *t)
 	       en->prefix == (en->net.family == 4 ? 32 : 128);
 }
 
+/* unnamed() - where names are denied or asked about, `allow **` means the others of them: an address
+ * without a name could be that of a denied one, which is never looked up, so that nobody knows it
+ */
+static bool unnamed(
+	const struct policy_layer *l, const struct policy_entry *en, const struct target *t)
+{
+	return t->bare && l->narrows_names && en->kind == POLICY_PATTERN_ALL &&
+	       en->rule.decision == POLICY_ALLOW;
+}
+
 /* count_dns() - a name is looked up if something could be allowed under it, whatever port and request */
 static void count_dns(const struct policy_layer *l, uint32_t i, const struct target *t,
 	bool counted, struct tally *y)
@@ -136,7 +148,7 @@ static void count(const struct policy_layer *l, uint32_t i, const struct target 
 	const struct policy_entry *en = &l->entries[i];
 	const struct policy_rule *rule = &en->rule;
 	const bool counted = !l->governed || rule->source == POLICY_SOURCE_ORG;
-	const bool grants = counted && names_it(en, t);
+	const bool grants = counted && names_it(en, t) && !unnamed(l, en, t);
 	enum look look = LOOK_YES;
 
 	if (t->r->kind == POLICY_DNS) {
@@ -145,6 +157,7 @@ static void count(const struct policy_layer *l, uint32_t i, const struct target 
 	}
 	if (en->port && en->port != t->r->port)
 		return;
+	y->unnamed |= counted && unnamed(l, en, t);
 	if (en->http) {
 		y->narrowed |= rule->decision != POLICY_ALLOW;
 		if (rule->decision != POLICY_DENY && grants)
@@ -238,7 +251,7 @@ static void walk_nets(const struct policy_layer *l, const struct target *t, stru
 static struct tally tally_layer(const struct policy_layer *l, const struct target *t)
 {
 	struct tally y = {NO_ENTRY, NO_ENTRY, NO_ENTRY, NO_ENTRY, NO_ENTRY, NO_ENTRY, NO_ENTRY,
-		false, false, false};
+		false, false, false, false};
 
 	walk(l, l->all, t, &y);
 	if (t->local)
@@ -268,6 +281,8 @@ static enum policy_reason why_not(const struct target *t, const struct tally *y)
 	if (t->special)
 		return t->class == POLICY_ADDRESS_METADATA ? POLICY_REASON_METADATA
 							   : POLICY_REASON_ADDRESS;
+	if (y->unnamed)
+		return POLICY_REASON_ADDRESS;
 	if (y->http != NO_ENTRY)
 		return POLICY_REASON_HTTP;
 	return y->uncounted != NO_ENTRY ? POLICY_REASON_GOVERNED : POLICY_REASON_DEFAULT;
@@ -365,6 +380,7 @@ void policy_decide(
 		t.class = policy_address_class(&t.address);
 		t.local |= policy_address_host(&t.address);
 	}
+	t.bare = r->kind != POLICY_DNS && !t.name && !t.local;
 	t.special = t.local || t.class != POLICY_ADDRESS_PUBLIC;
 	if ((r->host && policy_host_inside(r->host)) ||
 		(t.address.family && !t.local && policy_address_inside(&t.address))) {

@@ -45,6 +45,12 @@ static uint32_t *chain_of(struct policy_layer *l, struct policy_entry *en)
 	return &l->heads[en->hash & l->mask];
 }
 
+static bool is_name(enum policy_pattern_kind kind)
+{
+	return kind == POLICY_PATTERN_NAME || kind == POLICY_PATTERN_BELOW ||
+	       kind == POLICY_PATTERN_GLOB;
+}
+
 int policy_index(struct policy_layer *l)
 {
 	uint32_t size = 16;
@@ -60,9 +66,12 @@ int policy_index(struct policy_layer *l)
 	l->mask = size - 1;
 	l->all = l->local = NO_ENTRY;
 	/* from the last to the first, so that each chain is in the order of the rules */
+	l->narrows_names = false;
 	for (uint32_t i = l->n; i-- > 0;) {
 		uint32_t *head = chain_of(l, &l->entries[i]);
 
+		l->narrows_names |=
+			l->entries[i].rule.decision != POLICY_ALLOW && is_name(l->entries[i].kind);
 		l->entries[i].next = *head;
 		*head = i;
 	}

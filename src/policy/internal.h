@@ -34,6 +34,7 @@ struct policy_layer {
 	const char **bypass_text;
 	uint32_t n_bypass;
 	bool governed;
+	bool narrows_names; /* some rule denies or asks about names */
 };
 
 struct policy_chunk {

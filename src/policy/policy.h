@@ -104,7 +104,7 @@ enum policy_reason {
 	POLICY_REASON_DEFAULT, /* no rule allows it */
 	POLICY_REASON_HTTP, /* rules allow other requests to this host, not this one */
 	POLICY_REASON_GOVERNED, /* a rule allows it, but only the organisation's allows count */
-	POLICY_REASON_ADDRESS, /* the address is not public and no rule names it */
+	POLICY_REASON_ADDRESS, /* no rule names the address: it is not public, or names are denied */
 	POLICY_REASON_METADATA, /* a metadata service, and no rule names exactly it */
 	POLICY_REASON_LOCAL, /* the host's loopback, and no rule names that port of it */
 	POLICY_REASON_PATH, /* a path that servers read differently, where a rule looks at paths */

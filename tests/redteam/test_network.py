@@ -70,6 +70,27 @@ def test_nw01_a_connection_that_says_nothing_is_ended_and_dials_nothing(world, s
     assert world.since(mark) == []
 
 
+def test_nw_a_denied_name_is_not_reached_by_its_address(world, make_pair):
+    """Beside `**`: its addresses are known to nobody, since it is never looked up. With a protocol that names nothing, too."""
+    pair = make_pair(["**", m.Rule("evil.test", m.DENY)])
+    g = Guest(pair)
+    with pytest.raises(LookupError):
+        g.address("evil.test")
+    mark, before = world.mark(), pair.settled()
+    for port, said in ((7000, b"\0raw"), (22, b"SSH-2.0-x\r\n"), (80, b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % NAMES["evil.test"].encode())):
+        s = pair.stream(NAMES["evil.test"], port)
+        s.sendall(said)
+        got = ends(s)
+        assert got == b"" or got.startswith(b"HTTP/1.1 403"), got
+    assert world.since(mark) == []
+    assert [(r.decision, r.reason) for r in pair.new_audit(before, 3)] == [("deny", "address")] * 3
+    # One whose name was looked up, and is allowed, is reached.
+    with g.connect("echo.test", 22, tls=False) as s:
+        s.sendall(b"SSH-2.0-x\r\n")
+        s.shutdown(socket.SHUT_WR)
+        assert read_all(s) == b"220 ready\r\n250 SSH-2.0-x\r\n221 bye\r\n"
+
+
 def test_nw03_only_tcp_and_dns_streams_exist(world, strict):
     mark, packets = world.mark(), world.packets()
     for port in (0, 1, 4, 5, 53, 80, 443, 1024, 0xffffffff):

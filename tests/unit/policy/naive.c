@@ -117,6 +117,22 @@ static int speaks_of(const struct policy_rule *u, const struct policy_request *r
 	return policy_path_matches(u->path, r->path, deny);
 }
 
+/* about_names() - does a rule deny a name, or ask about one? */
+static bool about_names(const struct policy *p, size_t layer)
+{
+	for (size_t i = 0; i < policy_rules(p, layer); i++) {
+		const struct policy_rule *u = policy_rule_at(p, layer, i);
+		struct policy_pattern pat;
+
+		if (u->decision != POLICY_ALLOW &&
+			policy_pattern_parse(u->resource, strlen(u->resource), &pat, NULL) == 0 &&
+			(pat.kind == POLICY_PATTERN_NAME || pat.kind == POLICY_PATTERN_BELOW ||
+				pat.kind == POLICY_PATTERN_GLOB))
+			return true;
+	}
+	return false;
+}
+
 #define FIRST(slot) ((slot) = (slot) ? (slot) : u)
 
 static struct policy_verdict one(const struct policy *p, size_t layer, const struct question *q)
@@ -128,6 +144,7 @@ static struct policy_verdict one(const struct policy *p, size_t layer, const str
 		   dns = q->r->kind == POLICY_DNS;
 	struct policy_verdict v = {.decision = POLICY_DENY, .reason = POLICY_REASON_DEFAULT};
 	enum policy_address_class c = q->a.family ? policy_address_class(&q->a) : 0;
+	bool bare = !dns && !q->name && !q->local && about_names(p, layer), unnamed = false;
 
 	for (size_t i = 0; i < policy_rules(p, layer); i++) {
 		const struct policy_rule *u = policy_rule_at(p, layer, i);
@@ -140,6 +157,10 @@ static struct policy_verdict one(const struct policy *p, size_t layer, const str
 			continue;
 		counted = !(layer == 0 && policy_governed(p)) || u->source == POLICY_SOURCE_ORG;
 		grants = u->decision != POLICY_DENY && counted && names(&pat, q);
+		if (bare && pat.kind == POLICY_PATTERN_ALL && u->decision == POLICY_ALLOW) {
+			unnamed |= counted;
+			grants = false;
+		}
 		said = !l7   ? YES
 		       : dns ? (u->decision == POLICY_DENY ? NO : YES)
 			     : speaks_of(u, q->r);
@@ -192,7 +213,7 @@ static struct policy_verdict one(const struct policy *p, size_t layer, const str
 	v.reason = missed			  ? POLICY_REASON_PATH
 		   : q->local			  ? POLICY_REASON_LOCAL
 		   : c == POLICY_ADDRESS_METADATA ? POLICY_REASON_METADATA
-		   : c				  ? POLICY_REASON_ADDRESS
+		   : c || unnamed		  ? POLICY_REASON_ADDRESS
 		   : http			  ? POLICY_REASON_HTTP
 		   : other			  ? POLICY_REASON_GOVERNED
 						  : POLICY_REASON_DEFAULT;

@@ -188,6 +188,39 @@ static void test_addresses_must_be_named(void **state)
 	IS(ask(p, POLICY_DNS, "x.sbx.internal:0", NULL, NULL), DENY, INSIDE, "-");
 }
 
+/* A denied name's address is known to nobody: `**` is for names then. */
+static void test_a_bare_address_beside_denied_names(void **state)
+{
+	static const char *const others[] = {"evil.com", "**.evil.com", "*.evil.com:443"};
+	AUTO_POLICY *open = POLICY(ALLOW("**"), DENY("9.9.9.9"));
+	AUTO_POLICY *named = POLICY(ALLOW("**"), DENY("evil.com"), ALLOW("45.77.1.0/24"));
+	AUTO_POLICY *wide = POLICY(ALLOW("**"), DENY("evil.com"), ALLOW("0.0.0.0/0"));
+	struct policy_verdict v;
+
+	(void)state;
+	assert_int_equal(tcp(open, "45.77.2.1:22").decision, POLICY_ALLOW);
+	assert_int_equal(tcp(named, "45.77.1.1:22").decision, POLICY_ALLOW);
+	v = tcp(named, "45.77.2.1:22");
+	assert_int_equal(v.decision, POLICY_DENY);
+	assert_int_equal(v.reason, POLICY_REASON_ADDRESS);
+	assert_int_equal(tcp(named, "@45.77.2.1:22").decision, POLICY_DENY);
+	assert_int_equal(http(named, "45.77.2.1:443", "GET", "/").decision, POLICY_DENY);
+	assert_int_equal(tcp(named, "good.com@45.77.2.1:22").decision, POLICY_ALLOW);
+	assert_int_equal(tcp(named, "good.com:22").decision, POLICY_ALLOW);
+	assert_int_equal(tcp(wide, "45.77.2.1:22").decision, POLICY_ALLOW);
+	assert_int_equal(ask(named, POLICY_DNS, "45.77.2.1:0", NULL, NULL).decision, POLICY_ALLOW);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		AUTO_POLICY *denies = POLICY(ALLOW("**"), DENY(others[i]));
+		AUTO_POLICY *asks = POLICY(ASK(others[i]), ALLOW("**"));
+		AUTO_POLICY *narrows = POLICY(
+			ALLOW("**"), {others[i], POLICY_DENY, POLICY_SOURCE_USER, POLICY_POST});
+
+		assert_int_equal(tcp(denies, "45.77.2.1:22").decision, POLICY_DENY);
+		assert_int_equal(tcp(asks, "45.77.2.1:22").decision, POLICY_DENY);
+		assert_int_equal(tcp(narrows, "45.77.2.1:22").decision, POLICY_DENY);
+	}
+}
+
 static void test_answers(void **state)
 {
 	AUTO_POLICY *p =
@@ -517,6 +550,7 @@ int main(void)
 		cmocka_unit_test(test_deny_wins),
 		cmocka_unit_test(test_default_is_deny),
 		cmocka_unit_test(test_addresses_must_be_named),
+		cmocka_unit_test(test_a_bare_address_beside_denied_names),
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_contradictions),
 		cmocka_unit_test(test_methods_and_paths),
