@@ -117,12 +117,18 @@ void egress_stop(struct sandbox *s)
 {
 	struct egress *g = &s->egress;
 	AUTO_FD dir = sandbox_dir(s, NULL);
-	int64_t deadline = clock_ms() + GONE_MS;
+	int64_t deadline;
 	struct err e = {0};
+	bool up;
 
 	(void)pthread_mutex_lock(&s->lock);
 	g->wanted = false;
 	own_close_fd(&g->streams_fd);
+	up = g->end[0].fd >= 0 && g->end[0].hello;
+	(void)pthread_mutex_unlock(&s->lock);
+	if (up)
+		egress_drain(&g->end[0]);
+	(void)pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < EGRESS_ENDS; i++) {
 		struct egress_end *x = &g->end[i];
 
@@ -131,6 +137,7 @@ void egress_stop(struct sandbox *s)
 		if (x->fd >= 0)
 			(void)shutdown(x->fd, SHUT_RDWR); /* the reader sees the end and reaps */
 	}
+	deadline = clock_ms() + GONE_MS;
 	while ((g->end[0].fd >= 0 || g->end[1].fd >= 0 || g->repairing) &&
 		sandbox_wait(s, deadline) == 0)
 		;
@@ -508,7 +515,13 @@ static void repair(struct sandbox *s)
 void egress_lost(struct egress_end *x)
 {
 	struct sandbox *s = x->s;
+	bool wanted;
 
+	(void)pthread_mutex_lock(&s->lock);
+	wanted = s->egress.wanted;
+	(void)pthread_mutex_unlock(&s->lock);
+	if (wanted && x->who == EGRESS_FRONT)
+		egress_gap(s, "sbx-front ended by itself: its last records are missing");
 	(void)pthread_mutex_lock(&s->lock);
 	if (s->egress.wanted) {
 		x->restarts++;

@@ -18,6 +18,7 @@
 
 #define EGRESS_CALLS	 8 /* questions to one of them at a time */
 #define EGRESS_CALL_MS	 5000
+#define EGRESS_DRAIN_MS	 1000
 #define EGRESS_START_MS	 10000
 #define EGRESS_DEATHS	 3
 #define EGRESS_DEATHS_MS 10000
@@ -120,6 +121,10 @@ int egress_watch_add(struct egress_watch *w, struct egress_end *x, int fd, struc
  */
 int egress_call(struct egress_end *x, struct egress_msg *m, int fd, struct egress_stats *ret_stats,
 	struct err *e) MUST_USE;
+/* egress_gap() - records of the front are missing: that is recorded */
+void egress_gap(struct sandbox *s, const char *why);
+/* egress_drain() - have what the front has not recorded yet recorded, or the gap */
+void egress_drain(struct egress_end *front);
 /* egress_send() - without an answer; with the sandbox's lock held */
 int egress_send(struct egress_end *x, const struct egress_msg *m, int fd) MUST_USE;
 

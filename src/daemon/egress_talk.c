@@ -65,10 +65,10 @@ static int wait_reply(struct egress_end *x, struct egress_call_slot *c, int64_t 
 	return 0;
 }
 
-int egress_call(struct egress_end *x, struct egress_msg *m, int fd, struct egress_stats *ret_stats,
-	struct err *e)
+static int call_within(struct egress_end *x, struct egress_msg *m, int fd, int ms,
+	struct egress_stats *ret_stats, struct err *e)
 {
-	int64_t deadline = clock_ms() + EGRESS_CALL_MS;
+	int64_t deadline = clock_ms() + ms;
 	struct sandbox *s = x->s;
 	struct egress_call_slot *c, got = {0};
 	int r;
@@ -98,6 +98,44 @@ int egress_call(struct egress_end *x, struct egress_msg *m, int fd, struct egres
 	if (ret_stats)
 		*ret_stats = got.stats;
 	return 0;
+}
+
+int egress_call(struct egress_end *x, struct egress_msg *m, int fd, struct egress_stats *ret_stats,
+	struct err *e)
+{
+	return call_within(x, m, fd, EGRESS_CALL_MS, ret_stats, e);
+}
+
+void egress_gap(struct sandbox *s, const char *why)
+{
+	const struct audit_who who = {.id = s->id, .name = s->name, .agent = s->plan->agent};
+	const struct egress_record r = {.time_ms = (uint64_t)clock_real_ms(),
+		.event = EGRESS_ON_TCP,
+		.decision = EGRESS_REFUSED,
+		.way = EGRESS_REDIRECTED,
+		.host = "",
+		.method = "",
+		.path = "",
+		.rule = "",
+		.reason = "lost",
+		.credential = "",
+		.note = why};
+	AUTO(buf) b = {0};
+	struct err e = {0};
+
+	buf_init(&b, EGRESS_CONTROL_MAX);
+	if (egress_put_record(&b, &r) < 0 ||
+		audit_add(s->d->audit, &who, (const uint8_t *)b.data, b.len, &e) < 0)
+		log_err("sandbox %s: %s, and that cannot be recorded: %s", s->name, why, e.msg);
+}
+
+void egress_drain(struct egress_end *front)
+{
+	struct egress_msg m = {.op = EGRESS_OP_DRAIN};
+	struct err e = {0};
+
+	if (call_within(front, &m, -1, EGRESS_DRAIN_MS, NULL, &e) < 0)
+		egress_gap(front->s, "sbx-front did not hand on its last records");
 }
 
 /* ---- what they say ---- */
@@ -243,6 +281,7 @@ static bool on_message(struct egress_end *x, const struct egress_msg *m)
 	case EGRESS_OP_SECRET:
 	case EGRESS_OP_VERDICT:
 	case EGRESS_OP_STATS:
+	case EGRESS_OP_DRAIN:
 		break;
 	}
 	return false;

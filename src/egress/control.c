@@ -186,6 +186,7 @@ static bool take(struct vault *v, const struct egress_msg *m, int *fd)
 	case EGRESS_OP_VERDICT:
 	case EGRESS_OP_AUDIT:
 	case EGRESS_OP_CAUGHT:
+	case EGRESS_OP_DRAIN:
 	default:
 		return false;
 	}

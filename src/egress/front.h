@@ -278,6 +278,7 @@ int front_control_start(struct front *f, struct err *e) MUST_USE;
 int front_control_take(struct front *f, int fd); /* a daemon connected; takes @fd */
 void front_control_stop(struct front *f);
 int front_control_send(struct front *f, const struct egress_msg *m); /* -ENOTCONN, -EAGAIN */
+void front_drained(struct front *f); /* answer a DRAIN, once every record is written */
 int front_streams_set(struct front *f, int fd); /* takes @fd */
 void front_streams_stop(struct front *f);
 /* front_configure() - put the bytes of a CONFIG in force and judge what is open again */
@@ -334,6 +335,7 @@ struct front {
 	unsigned n_streams, n_channels, n_idle, n_asking;
 	bool any_dead, stop;
 	uint32_t seq;
+	uint32_t draining; /* seq of a DRAIN that is not answered yet; 0: none */
 	uint64_t question;
 	size_t memory; /* charged to streams and channels */
 	struct egress_stats stats;

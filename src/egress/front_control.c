@@ -49,6 +49,24 @@ static void reply_stats(struct front *f, uint32_t seq)
 	buf_fini(&b);
 }
 
+/* drain() - the sandbox has ended: so does all that is under way, and its records go out at once */
+static void drain(struct front *f, uint32_t seq)
+{
+	front_streams_stop(f);
+	for (struct front_stream *s = f->streams; s; s = s->next)
+		front_stream_kill(s);
+	f->audit.delay_ms = 0;
+	f->draining = seq;
+}
+
+void front_drained(struct front *f)
+{
+	if (!f->draining || f->audit.n_waiting > 0 || f->audit.n_flying > 0)
+		return;
+	reply(f, f->draining, 0, "");
+	f->draining = 0;
+}
+
 /* judge_again() - what was allowed may not be any more, and what was held may be now */
 static void judge_again(struct front *f)
 {
@@ -121,6 +139,9 @@ static void on_message(struct front *f, const struct egress_msg *m, int fd)
 		break;
 	case EGRESS_OP_STATS:
 		reply_stats(f, m->seq);
+		break;
+	case EGRESS_OP_DRAIN:
+		drain(f, m->seq);
 		break;
 	case EGRESS_OP_REPLY:
 		front_audit_answer(f, m->seq, m->result);

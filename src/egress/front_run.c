@@ -160,6 +160,8 @@ bool front_round(struct front *f)
 		}
 	}
 	front_audit_send(f);
+	if (f->draining)
+		front_drained(f);
 	while (f->over) {
 		struct front_exchange *x = f->over;
 

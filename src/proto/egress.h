@@ -194,6 +194,7 @@ enum egress_op {
 	EGRESS_OP_CAUGHT,
 	EGRESS_OP_STATS,
 	EGRESS_OP_REPLY,
+	EGRESS_OP_DRAIN,
 };
 
 enum egress_who { EGRESS_FRONT = 1, EGRESS_VAULT = 2 };

@@ -52,6 +52,7 @@ static void put_body(struct wire_w *w, const struct egress_msg *m)
 	case EGRESS_OP_PEER:
 	case EGRESS_OP_STREAMS:
 	case EGRESS_OP_STATS:
+	case EGRESS_OP_DRAIN:
 		break;
 	}
 }
@@ -146,6 +147,7 @@ static void get_body(struct wire_r *r, struct egress_msg *m)
 	case EGRESS_OP_PEER:
 	case EGRESS_OP_STREAMS:
 	case EGRESS_OP_STATS:
+	case EGRESS_OP_DRAIN:
 		break;
 	}
 }
@@ -163,7 +165,7 @@ enum proto_result egress_get_msg(const void *p, size_t len, bool has_fd, struct 
 	ret_m->seq = wire_get_u32(&r);
 	zero = wire_get_u32(&r);
 	if (r.bad || len > EGRESS_CONTROL_MAX || magic != MAGIC || version != VERSION ||
-		zero != 0 || op < EGRESS_OP_HELLO || op > EGRESS_OP_REPLY ||
+		zero != 0 || op < EGRESS_OP_HELLO || op > EGRESS_OP_DRAIN ||
 		has_fd != egress_op_takes_fd((enum egress_op)op)) {
 		*ret_m = empty;
 		return PROTO_MALFORMED;

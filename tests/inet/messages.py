@@ -7,7 +7,7 @@ import dataclasses
 import ipaddress
 import struct
 
-HELLO, CONFIG, PEER, STREAMS, SECRET, ASK, VERDICT, AUDIT, CAUGHT, STATS, REPLY = range(1, 12)
+HELLO, CONFIG, PEER, STREAMS, SECRET, ASK, VERDICT, AUDIT, CAUGHT, STATS, REPLY, DRAIN = range(1, 13)
 PORT_TCP, PORT_DNS = 2, 3
 EVENTS = {1: "dns", 2: "tcp", 3: "tls", 4: "http", 5: "websocket", 6: "grpc"}
 DECISIONS = {1: "allow", 2: "deny", 3: "refused"}

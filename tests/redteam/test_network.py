@@ -91,6 +91,20 @@ def test_nw_a_denied_name_is_not_reached_by_its_address(world, make_pair):
         assert read_all(s) == b"220 ready\r\n250 SSH-2.0-x\r\n221 bye\r\n"
 
 
+def test_what_is_open_at_the_end_is_recorded_first(world, make_pair):
+    pair = make_pair(["echo.test"])
+    g = Guest(pair)
+    streams = [g.connect("echo.test", 22, tls=False) for _ in range(20)]
+    for s in streams:
+        assert s.recv(11) == b"220 ready\r\n"
+    before = pair.settled()
+    assert pair.front.call(m.DRAIN)[0] == 0
+    records = pair.audit[before:]  # when it is answered, without waiting
+    assert [(r.host, r.port, r.decision) for r in records] == [("echo.test", 22, "allow")] * 20
+    for s in streams:
+        assert ends(s) == b""
+
+
 def test_nw03_only_tcp_and_dns_streams_exist(world, strict):
     mark, packets = world.mark(), world.packets()
     for port in (0, 1, 4, 5, 53, 80, 443, 1024, 0xffffffff):

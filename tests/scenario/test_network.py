@@ -1,4 +1,5 @@
 """The way out of a real guest: every client trusts what it meets, streams are faithful, changes count at once."""
+import json
 import hashlib
 import http.server
 import os
@@ -235,6 +236,9 @@ def test_front_and_vault_come_back(rig, net):
         after = rig.network_of(net.name)[which]
         assert after["pid"] != before["pid"] and after["restarts"] == before["restarts"] + 1
         assert after["jail"], "what is in force is written down"
+    # What the killed front had not handed on is a gap, and that is in the record.
+    records = [json.loads(line) for line in rig.ok("policy", "log", "--json", net.name).text.splitlines()]
+    assert [r.get("note") for r in records if r["reason"] == "lost"] == ["sbx-front ended by itself: its last records are missing"]
 
 
 def test_renewed_authority_replaces_the_old(rig, net):

@@ -180,6 +180,29 @@ def test_a_name_is_not_looked_up_before_the_answer(rig, box):
     assert told == {"deny"}, told
 
 
+def test_what_is_open_at_the_end_is_in_the_record(rig, box):
+    """A tunnel is recorded when it ends: here, because the sandbox does."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        rig.ok("policy", "allow", f"localhost:{port}")
+        client = rig.popen("exec", "-i", "box-a", "--", "python3", "-c",
+                           "import socket\n"
+                           f"s = socket.create_connection(('host.sbx.internal', {port}), 10)\n"
+                           "s.sendall(bytes(5))\n"
+                           "s.recv(1)\n", stderr=-1)
+        listener.settimeout(20)
+        peer, _ = listener.accept()
+        with peer:
+            peer.settimeout(10)
+            assert peer.recv(5) == bytes(5)
+            assert rig.sbx("stop", "box-a", timeout=60).code == 0
+        client.communicate(timeout=20)
+    records = [json.loads(line) for line in rig.ok("policy", "log", "--json", "box-a").text.splitlines()]
+    assert [r["bytes_up"] for r in records if r["port"] == port] == [5], records
+    assert not [r for r in records if r["reason"] == "lost"]
+    assert rig.sbx("start", "box-a", timeout=90).code == 0
+
+
 def waiting_for(rig, port):
     """The question about that port, once there is one."""
     end = time.monotonic() + 30

@@ -121,6 +121,8 @@ static void on_message(int peer, struct egress_msg *m, int fd, const char *id)
 	case EGRESS_OP_SECRET:
 		(void)dprintf(seen, "secret %s\n", m->name);
 		break;
+	case EGRESS_OP_DRAIN:
+		break;
 	case EGRESS_OP_VERDICT:
 		(void)dprintf(seen, "verdict %d\n", m->yes);
 		return;
