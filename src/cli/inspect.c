@@ -1,9 +1,11 @@
 #include "base/escape.h"
 #include "cli/box.h"
+#include "cli/network.h"
 #include "cli/report.h"
 #include "cli/touched.h"
 #include "cli/verb.h"
 #include <stdio.h>
+#include <string.h>
 
 static void field(const char *label, const char *value)
 {
@@ -59,6 +61,35 @@ static void print_egress(const char *label, const struct js *x)
 	field(label, text);
 }
 
+/* print_counts() - "3 preset, 1 sandbox" */
+static void print_counts(const char *label, const struct js *counts)
+{
+	static const char *const sorts[] = {"org", "user", "preset", "sandbox", "kit"};
+	char text[160] = "";
+
+	for (size_t i = 0; i < ARRAY_LEN(sorts); i++) {
+		long long n = js_int(js_get(counts, sorts[i]), 0);
+		size_t len = strlen(text);
+
+		if (n > 0)
+			(void)snprintf(text + len, sizeof(text) - len, "%s%lld %s", len ? ", " : "",
+				n, sorts[i]);
+	}
+	field(label, text);
+}
+
+static void print_network(const struct js *network)
+{
+	const struct js *policy = js_get(network, "policy");
+	char text[1024];
+
+	network_line(network, text, sizeof(text));
+	field("Network:", text);
+	print_counts("Rules:", js_get(policy, "rules_by_source"));
+	print_egress("Front:", js_get(network, "front"));
+	print_egress("Vault:", js_get(network, "vault"));
+}
+
 static void print_text(const struct js *box)
 {
 	char cpus[24];
@@ -86,8 +117,7 @@ static void print_text(const struct js *box)
 		field("Stops at:", box_str(box, "idle_stop_at"));
 	}
 	print_list("Ports:", js_get(box, "ports"));
-	print_egress("Front:", js_get(js_get(box, "network"), "front"));
-	print_egress("Vault:", js_get(js_get(box, "network"), "vault"));
+	print_network(js_get(box, "network"));
 	field("Plan:", box_str(box, "plan_hash"));
 	print_list("Notes:", js_get(box, "notes"));
 	touched_print(box);

@@ -8,6 +8,7 @@
 #include "cli/attach.h"
 #include "cli/birth.h"
 #include "cli/join.h"
+#include "cli/network.h"
 #include "cli/report.h"
 #include "cli/touched.h"
 #include "cli/verb.h"
@@ -48,6 +49,19 @@ static int ready(struct run *r, struct err *e)
 	return n;
 }
 
+/* tell_network() - what the sandbox may reach and use; no error when it cannot be told */
+static void tell_network(struct run *r)
+{
+	AUTO_JS box = NULL;
+	struct err silent = {0};
+	char line[1024];
+
+	if (box_get(&r->api, box_str(r->box, "name"), &box, &silent) < 0)
+		return;
+	network_line(js_get(box, "network"), line, sizeof(line));
+	report_note("network: %s", line);
+}
+
 static int start(struct run *r, struct err *e)
 {
 	AUTO_JS started = NULL;
@@ -62,6 +76,7 @@ static int start(struct run *r, struct err *e)
 	report_note("sandbox '%s' %s in %.1f s, isolation: %s", box_str(r->box, "name"),
 		r->is_new ? "made and started" : "started", (double)(clock_ms() - began) / 1000,
 		box_str(js_get(started, "sandbox"), "isolation"));
+	tell_network(r);
 	box_tell_notes(js_get(started, "sandbox"));
 	return 0;
 }

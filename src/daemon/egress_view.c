@@ -1,4 +1,5 @@
 #include "base/io.h"
+#include "daemon/network_view.h"
 #include "daemon/sandbox.h"
 #include "egress/spawn.h"
 #include "json/json.h"
@@ -52,5 +53,6 @@ struct js *egress_view(struct sandbox *s)
 	bad |= js_set(o, "front", view_end(&ends[0], dir));
 	bad |= js_set(o, "vault", view_end(&ends[1], dir));
 	bad |= js_set_str(o, "trouble", trouble[0] ? trouble : NULL);
+	bad |= network_view_add(o, s);
 	return bad ? NULL : TAKE(o);
 }

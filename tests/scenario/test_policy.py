@@ -200,3 +200,30 @@ def test_no_answer_waits(rig):
     assert rig.json("approve", "ls", "--json") == {"approvals": []}
     assert rig.sbx("approve", "1").code == 1
     assert rig.sbx("approve", "x").code == 1
+
+
+def test_inspect_tells_what_may_be_reached(rig, image):
+    """Names and numbers; no value of a credential."""
+    value = "sk-ant-api03-" + "x" * 80
+    rig.create("box-seen", more=("--allow", "one.example.com,two.example.com"))
+    add(rig, "allow", "localhost:11434")
+    add(rig, "deny", "three.example.com")
+    rig.ok("policy", "bypass", "add", "pin.example.com")
+    rig.ok("secret", "set", "anthropic", input=value + "\n")
+    run = rig.ok("inspect", "box-seen", "--json")
+    said = json.loads(run.out)["network"]
+    assert said["policy"] == {"preset": "locked-down", "governed": False, "rules_by_source": {"user": 2, "sandbox": 2},
+                              "rules_by_decision": {"allow": 3, "ask": 0, "deny": 1}, "host_services": ["localhost:11434"],
+                              "bypass": ["pin.example.com"]}
+    assert said["credentials"] == ["anthropic"]
+    text = rig.ok("inspect", "box-seen").text
+    assert ("locked-down, 3 rules allow, 1 deny, 0 ask; services of this host: localhost:11434; TLS not inspected: pin.example.com; "
+            "credentials: anthropic") in text
+    assert "2 user, 2 sandbox" in text
+    assert value not in run.text and value not in text
+    rig.ok("policy", "init", "open")
+    assert json.loads(rig.ok("inspect", "box-seen", "--json").out)["network"]["policy"]["rules_by_source"]["preset"] == 1
+    rig.ok("secret", "rm", "anthropic")
+    assert "no credentials" in rig.ok("inspect", "box-seen").text
+    rig.ok("policy", "bypass", "rm", "pin.example.com")
+    rig.ok("rm", "-f", "box-seen")
