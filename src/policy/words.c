@@ -17,7 +17,8 @@ static const struct {
 	{"default-deny", "no rule allows it"},
 	{"no-http-rule", "rules allow other requests to this host, but not this one"},
 	{"governed", "only the organisation's policy can allow it"},
-	{"address", "no rule names the address, which is not a public one, or could be that of a denied name"},
+	{"address", "no rule names the address, which is not a public one, or could be that of a "
+		    "denied name"},
 	{"metadata", "the address is a metadata service, and no rule names exactly it"},
 	{"host-loopback", "it is a service of the host itself, and no rule names it"},
 	{"ambiguous-path",
