@@ -238,7 +238,7 @@ def test_front_and_vault_come_back(rig, net):
         assert after["jail"], "what is in force is written down"
     # What the killed front had not handed on is a gap, and that is in the record.
     records = [json.loads(line) for line in rig.ok("policy", "log", "--json", net.name).text.splitlines()]
-    assert [r.get("note") for r in records if r["reason"] == "lost"] == ["sbx-front ended by itself: its last records are missing"]
+    assert [r.get("note") for r in records if r.get("reason") == "lost"] == ["sbx-front ended by itself: its last records are missing"]
 
 
 def test_renewed_authority_replaces_the_old(rig, net):
