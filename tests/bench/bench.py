@@ -204,7 +204,8 @@ def bench_memory(runs):
     try:
         box = rig.create("bench").start()
         time.sleep(3)
-        machine = {p: n for p, n in rig.machine_of(box.name).items() if not n.startswith("qemu")}
+        machine = {p: n for p, n in rig.group_of(box.name).items() if not n.startswith("qemu")}
+        assert {"sbx-machine", "sbx-front", "sbx-vault"} <= set(machine.values()), machine
         daemon = [p for p, n in rig.look().items() if n == "sbxd"]
         samples, own = [], []
         for _ in range(runs):
