@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -118,6 +119,17 @@ static void more_files(void)
 	}
 }
 
+/* small() - what a start needs for a moment (the initrd, the kit's files: megabytes) goes back to the
+ * kernel afterwards. By default the allocator would keep it from its second time on, in each of the
+ * heaps that threads get, and a daemon with nothing to do would hold tens of megabytes.
+ */
+static void small(void)
+{
+	(void)mallopt(M_ARENA_MAX, 2);
+	(void)mallopt(M_MMAP_THRESHOLD, 128 << 10);
+	(void)mallopt(M_TRIM_THRESHOLD, 256 << 10);
+}
+
 static int usage(FILE *f)
 {
 	(void)fprintf(f,
@@ -175,6 +187,7 @@ int main(int argc, char **argv)
 		return r;
 	(void)umask(077);
 	more_files();
+	small();
 	log_init("sbxd");
 	(void)!io_set_cloexec(ready, true);
 	if (!foreground && go_background(&outcome) < 0) {

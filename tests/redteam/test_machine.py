@@ -165,54 +165,6 @@ def test_vm05_a_broken_queue(rig, b, outside):
     box.remove()
 
 
-# Guest root beside its kernel's driver: the bells of all our devices, as fast as it can, with wrong numbers too.
-KICKS = """
-import ctypes, mmap, os, struct, time
-top, cells, maps = "/sys/bus/pci/devices/", [], []
-for name in os.listdir(top):
-    if int(open(top + name + "/device").read(), 16) not in (0x1040 + 19, 0x1040 + 26):
-        continue
-    conf = open(top + name + "/config", "rb").read()
-    at = conf[0x34]
-    while at:
-        if conf[at] == 9 and conf[at + 3] == 2:
-            offset, length = struct.unpack_from("<II", conf, at + 8)
-            step = struct.unpack_from("<I", conf, at + 16)[0]
-            fd = os.open(top + name + "/resource%d" % conf[at + 4], os.O_RDWR | os.O_SYNC)
-            bell = mmap.mmap(fd, os.fstat(fd).st_size or 0x4000)
-            maps.append(bell)
-            for queue in range(4):
-                cell = ctypes.c_uint16.from_buffer(bell, offset + queue * step)
-                cells += [(cell, queue), (cell, 0xffff), (cell, 0x8000)]
-        at = conf[at + 1]
-end, n = time.monotonic() + 5, 0
-while time.monotonic() < end:
-    for _ in range(100):
-        for cell, value in cells:
-            cell.value = value
-    n += 100 * len(cells)
-print(n)
-"""
-
-
-def test_vm17_a_storm_of_kicks(rig, a, b, outside):
-    """VM-07 too, as far as the bells go: numbers of queues that there are not."""
-    storm = rig.popen("exec", "-u", "0", a.name, "--", "python3", "-c", KICKS, stdout=subprocess.PIPE)
-    try:
-        while storm.poll() is None:
-            assert b.ok("echo beside") == "beside\n"
-            assert a.ok("echo within") == "within\n"
-            rig.ok("ls")
-        said = storm.stdout.read()
-        assert storm.returncode == 0 and int(said) > 10000, said
-    finally:
-        storm.kill()
-        storm.wait()
-        storm.stdout.close()
-    assert a.ok("ls / >/dev/null && echo fine") == "fine\n"
-    assert rig.boxes()[a.name]["status"] == "running"
-
-
 def test_vm19_a_flood_on_the_console(rig, a, b, outside):
     a.root("timeout 12 sh -c 'yes 0123456789abcdef0123456789abcdef > /dev/console' ; true", timeout=60)
     a.root("timeout 4 sh -c 'while :; do echo flood > /dev/kmsg; done'; true", timeout=60)

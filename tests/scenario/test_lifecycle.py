@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import select
 import shutil
 import signal
@@ -265,6 +266,13 @@ def test_idle_costs_no_cpu(rig, box):
     time.sleep(5)
     used = {f"{n} {p}": cpu_ticks(p) - before[p] for p, n in pids.items()}
     assert sum(used.values()) <= 2, f"ticks of 10 ms in 5 s: {used}"
+
+
+def test_the_daemon_stays_small(rig, box):
+    """What a start needs for a moment (the initrd: megabytes) is given back after it."""
+    rollup = pathlib.Path(f"/proc/{rig.daemon_pid()}/smaps_rollup").read_text()
+    kib = int(re.search(r"^Pss:\s+(\d+)", rollup, re.M)[1])
+    assert kib < 8 << 10, rollup
 
 
 def test_a_full_disk(programs, image):
