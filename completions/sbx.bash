@@ -39,7 +39,7 @@ _sbx()
 	logs) words="--follow --console --tail --raw --json" ;;
 	policy) words="--sandbox --method --path --websocket --grpc --kind --address --wide --source --decision --follow --limit --force --json" ;;
 	approve) words="--deny --remember --follow --json" ;;
-	secret) words="--sandbox --command --refresh --from-env --all --dry-run --services --force --json" ;;
+	secret) words="--host --env --header --format --in --placeholder --path --value --name --sandbox --command --refresh --from-env --all --dry-run --services --force --json" ;;
 	audit | settings) words="--json" ;;
 	kit) words="--json --kit --kit-arg --output --force" ;;
 	image) words="--json --quiet --force --name" ;;
@@ -76,7 +76,7 @@ _sbx()
 		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "ls" -- "$cur")
 		;;
 	secret)
-		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "set import ls rm" -- "$cur")
+		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "set set-custom import ls rm" -- "$cur")
 		;;
 	settings)
 		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "list get set unset" -- "$cur")

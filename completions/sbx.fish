@@ -94,7 +94,16 @@ complete -c sbx -n '__sbx_verb policy' -l wide -d 'one line a rule'
 complete -c sbx -n '__sbx_verb approve' -a ls
 complete -c sbx -n '__sbx_verb approve' -l deny -d 'say no'
 complete -c sbx -n '__sbx_verb approve' -l remember -x -a 'sandbox all' -d 'make it a rule'
-complete -c sbx -n '__sbx_verb secret' -a 'set import ls rm'
+complete -c sbx -n '__sbx_verb secret' -a 'set set-custom import ls rm'
+complete -c sbx -n '__sbx_verb secret' -l host -x -d 'it is for'
+complete -c sbx -n '__sbx_verb secret' -l env -x -d 'holds the placeholder'
+complete -c sbx -n '__sbx_verb secret' -l header -x -d 'that is it'
+complete -c sbx -n '__sbx_verb secret' -l format -x -d 'of the header'
+complete -c sbx -n '__sbx_verb secret' -l in -x -d 'another place'
+complete -c sbx -n '__sbx_verb secret' -l placeholder -x -d inside
+complete -c sbx -n '__sbx_verb secret' -l path -x -d 'that path only'
+complete -c sbx -n '__sbx_verb secret' -l value -x -d 'the secret'
+complete -c sbx -n '__sbx_verb secret' -l name -x -d 'what to call it'
 complete -c sbx -n '__sbx_verb secret' -l sandbox -x -d sandbox
 complete -c sbx -n '__sbx_verb secret' -l refresh -x -d 'how long it is good for'
 complete -c sbx -n '__sbx_verb secret' -l dry-run -d 'say what would be done'
