@@ -249,6 +249,7 @@ struct front_channel {
 	struct front *f;
 	struct front_channel *next, *next_dirty, *next_idle;
 	bool dirty, dead, held, again;
+	bool full; /* the vault's socket takes nothing more: what was read waits in out, no more is read */
 	int fd;
 	struct loop_fd *src;
 	uint32_t events;

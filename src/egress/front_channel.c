@@ -143,8 +143,10 @@ static void on_event(void *ctx, uint32_t events)
 	struct front_channel *ch = ctx;
 
 	ch->f->now = clock_ms();
-	if (events & EPOLLOUT)
+	if (events & EPOLLOUT) {
+		ch->full = false;
 		front_channel_dirty(ch);
+	}
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
 		/* Held: what it still has to say is read when there is room, and then its end. */
 		if (ch->held && (events & (EPOLLHUP | EPOLLERR))) {
@@ -307,6 +309,7 @@ int front_channel_send(struct front_channel *ch, const void *p, size_t len)
 	n = sendmsg(ch->fd, &m, MSG_NOSIGNAL);
 	if (n > 0) /* what is wrong shows again when the rest is written */
 		sent = (size_t)n;
+	ch->full = n > 0 ? sent < sizeof(head) + len : errno == EAGAIN;
 	if (sent < sizeof(head))
 		r = buf_add(&ch->out, head + sent, sizeof(head) - sent);
 	sent = sent < sizeof(head) ? 0 : sent - sizeof(head);
@@ -318,7 +321,7 @@ static void room(struct front_channel *ch)
 {
 	struct front_exchange *x = ch->x;
 
-	if (!x || !x->s || ch->out.len - ch->out_at >= FRONT_QUEUE_MAX / 2)
+	if (!x || !x->s || ch->full || ch->out.len - ch->out_at >= FRONT_QUEUE_MAX / 2)
 		return;
 	if (x->id)
 		front_h2_room(x);
@@ -334,12 +337,13 @@ void front_channel_flush(struct front_channel *ch)
 		while (!ch->dead && !ch->held)
 			(void)input(ch);
 	}
-	while (!ch->dead && ch->out_at < ch->out.len) {
+	while (!ch->dead && ch->out_at < ch->out.len && !ch->full) {
 		ssize_t n = write(ch->fd, ch->out.data + ch->out_at, ch->out.len - ch->out_at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno == EAGAIN)
+		ch->full = n < 0 ? errno == EAGAIN : (size_t)n < ch->out.len - ch->out_at;
+		if (n < 0 && ch->full)
 			break;
 		if (n < 0) {
 			/* The vault may have said why before it closed. */
@@ -348,8 +352,6 @@ void front_channel_flush(struct front_channel *ch)
 			break;
 		}
 		ch->out_at += (size_t)n;
-		if (ch->out_at < ch->out.len)
-			break; /* the rest has no room */
 	}
 	if (ch->dead)
 		return;

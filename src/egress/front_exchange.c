@@ -179,6 +179,8 @@ size_t front_exchange_room(const struct front_exchange *x)
 
 	if (!x->ch)
 		return x->finished ? SIZE_MAX : 0;
+	if (x->ch->full)
+		return 0;
 	waiting = x->ch->out.len - x->ch->out_at;
 	return waiting < FRONT_QUEUE_MAX ? FRONT_QUEUE_MAX - waiting : 0;
 }
@@ -287,7 +289,8 @@ static bool on_response(struct front_exchange *x, const struct egress_frame *fr)
 		(fr->end && r.status < 200) ||
 		(r.status == 101) != (x->kind == POLICY_WEBSOCKET && r.status < 200))
 		return bad_peer(x);
-	x->f->fields = r.fields;
+	x->f->fields.n = r.fields.n;
+	memcpy(x->f->fields.v, r.fields.v, r.fields.n * sizeof(r.fields.v[0]));
 	x->deadline = x->f->now + FRONT_IDLE_MS;
 	if (r.status < 200 && r.status != 101) {
 		if (r.status != 100)

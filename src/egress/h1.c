@@ -10,6 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define H1_READ (4 * H2_FRAME_BODY) /* so that what becomes frames for the guest fills them */
+
 static int put(struct buf *b, const char *s)
 {
 	return buf_add(b, s, strlen(s));
@@ -375,7 +377,7 @@ void h1_io(struct up *u)
 			up_want(u, false);
 			return;
 		}
-		n = up_read(u, v->scratch, sizeof(v->scratch));
+		n = up_read(u, v->scratch, H1_READ);
 		if (n == -EAGAIN)
 			return;
 		if (n <= 0) {

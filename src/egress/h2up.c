@@ -98,8 +98,9 @@ static void add_length(const struct chan *c, struct egress_fields *f, char text[
 
 void h2up_start(struct chan *c, struct up *u)
 {
-	char target[POLICY_PATH_MAX + 16384], host[300], length[24];
-	struct egress_fields f;
+	static char target[POLICY_PATH_MAX + 16384]; /* large, as the fields are */
+	static struct egress_fields f;
+	char host[300], length[24];
 	struct h2_head q = {.method = c->q.method,
 		.scheme = "https",
 		.authority = host,

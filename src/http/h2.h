@@ -11,6 +11,8 @@
 #define HTTP_H2_H
 #include "proto/egress.h"
 
+#define H2_FRAME_BODY                                                                              \
+	(16384 - 9) /* bytes of a body in one frame of ours: with its head a whole TLS record */
 #define H2_QUEUE_MAX	  131072 /* bytes of a body waiting to be sent, per stream */
 #define H2_HEAD_MAX	  65535 /* of names and values of a head, each counted with 2 more */
 #define H2_STREAMS_MAX	  100

@@ -70,6 +70,8 @@ bool h2_charge(struct h2 *h, unsigned *count, unsigned max);
 /* h2_pull() - nghttp2 asks how many bytes of a body its next frame has; h2_push() puts them into the sink */
 ssize_t h2_pull(nghttp2_session *ng, int32_t stream, uint8_t *dst, size_t len, uint32_t *flags,
 	nghttp2_data_source *source, void *ctx);
+ssize_t h2_frame_len(nghttp2_session *ng, uint8_t type, int32_t stream, int32_t session_window,
+	int32_t stream_window, uint32_t max, void *ctx); /* the most that h2_pull() is asked for */
 int h2_push(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head, size_t len,
 	nghttp2_data_source *source, void *ctx);
 #endif

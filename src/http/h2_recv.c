@@ -336,6 +336,7 @@ int h2_callbacks(nghttp2_session_callbacks **ret)
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_close);
 	nghttp2_session_callbacks_set_on_frame_not_send_callback(cb, on_not_sent);
 	nghttp2_session_callbacks_set_send_data_callback(cb, h2_push);
+	nghttp2_session_callbacks_set_data_source_read_length_callback(cb, h2_frame_len);
 	*ret = cb;
 	return 0;
 }

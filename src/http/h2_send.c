@@ -59,11 +59,24 @@ static void tell_room(struct h2 *h, struct h2_stream *s)
 
 static int send_trailers(struct h2 *h, struct h2_stream *s)
 {
-	nghttp2_nv v[EGRESS_FIELDS_MAX];
+	static _Thread_local nghttp2_nv v[EGRESS_FIELDS_MAX]; /* large */
 	size_t n = put_fields(v, s->trailers);
 
 	s->has_trailers = false;
 	return nghttp2_submit_trailer(h->ng, s->id, v, n);
+}
+
+ssize_t h2_frame_len(nghttp2_session *ng, uint8_t type, int32_t stream, int32_t session_window,
+	int32_t stream_window, uint32_t max, void *ctx)
+{
+	(void)ng;
+	(void)type;
+	(void)stream;
+	(void)session_window;
+	(void)stream_window;
+	(void)max; /* 16,384 at least; nghttp2 keeps to the windows */
+	(void)ctx;
+	return H2_FRAME_BODY;
 }
 
 ssize_t h2_pull(nghttp2_session *ng, int32_t stream, uint8_t *dst, size_t len, uint32_t *flags,
@@ -143,7 +156,7 @@ static int wake(struct h2 *h, struct h2_stream *s)
 
 int32_t h2_request(struct h2 *h, const struct h2_head *q, bool end, void *user)
 {
-	nghttp2_nv v[EGRESS_FIELDS_MAX + PSEUDO_MAX];
+	static _Thread_local nghttp2_nv v[EGRESS_FIELDS_MAX + PSEUDO_MAX]; /* large */
 	struct h2_stream *s;
 	nghttp2_data_provider body = {.read_callback = h2_pull};
 	size_t n = 0;
@@ -178,7 +191,7 @@ int32_t h2_request(struct h2 *h, const struct h2_head *q, bool end, void *user)
 int h2_respond(
 	struct h2 *h, int32_t stream, int status, const struct egress_fields *fields, bool end)
 {
-	nghttp2_nv v[EGRESS_FIELDS_MAX + 1];
+	static _Thread_local nghttp2_nv v[EGRESS_FIELDS_MAX + 1]; /* large */
 	struct h2_stream *s = h2_find(h, stream);
 	nghttp2_data_provider body = {.read_callback = h2_pull};
 	char text[16];
