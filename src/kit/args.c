@@ -247,7 +247,7 @@ int kit_args_read(struct decode *d, const struct ynode *key, const struct kit_ho
 	const struct ynode *list = key ? ynode_next(d->t, key) : NULL, *v;
 	struct kit_spec *s = d->s;
 
-	if (list && list->kind != YNODE_MAP)
+	if (list && !decode_is(list, YNODE_MAP))
 		return FAULT(d, list, "args must be a mapping");
 	for (size_t i = 0; list && i < h->n; i++)
 		if (h->v[i].line >= list->line && h->v[i].line < last_line(d->t, list))

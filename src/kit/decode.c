@@ -13,6 +13,17 @@ int decode_nomem(struct decode *d)
 	return err_sys(d->e, -ENOMEM, "read '%s'", d->t->file);
 }
 
+static bool nothing(const struct ynode *v)
+{
+	return v->kind == YNODE_SCALAR && v->plain &&
+	       (v->len == 0 || strcmp(v->text, "~") == 0 || strcasecmp(v->text, "null") == 0);
+}
+
+bool decode_is(const struct ynode *v, enum ynode_kind kind)
+{
+	return v->kind == kind || nothing(v);
+}
+
 struct kit_place decode_at(const struct ynode *n)
 {
 	return (struct kit_place){.line = n->line, .column = n->column};
@@ -79,8 +90,7 @@ static int check_text(struct decode *d, const struct ynode *v, const char *what)
 {
 	if (v->kind != YNODE_SCALAR)
 		return FAULT(d, v, "%s must be text", what);
-	if (v->plain &&
-		(v->len == 0 || strcmp(v->text, "~") == 0 || strcasecmp(v->text, "null") == 0))
+	if (nothing(v))
 		return FAULT(d, v, "%s has no value: quote it if text is meant", what);
 	return 0;
 }
@@ -105,7 +115,7 @@ int decode_words(struct decode *d, const struct ynode *v, const char *what, stru
 {
 	struct kit_words w = {.given = true};
 
-	if (v->kind != YNODE_LIST)
+	if (!decode_is(v, YNODE_LIST))
 		return FAULT(d, v, "%s must be a list of text", what);
 	w.v = kit_mem_array(&d->s->mem, v->count, sizeof(*w.v));
 	if (!w.v)
@@ -280,7 +290,7 @@ int decode_map(struct decode *d, const struct ynode *map, const char *what,
 	uint64_t seen = 0;
 
 	assert(n <= 64);
-	if (map->kind != YNODE_MAP)
+	if (!decode_is(map, YNODE_MAP))
 		return FAULT(d, map, "%s must be a mapping", shown);
 	for (key = ynode_first(d->t, map); key; key = ynode_next(d->t, value)) {
 		size_t i = 0;
@@ -311,7 +321,7 @@ int decode_list(struct decode *d, const struct ynode *v, const struct list_form 
 	char *items;
 	size_t n = 0;
 
-	if (v->kind != YNODE_LIST)
+	if (!decode_is(v, YNODE_LIST))
 		return FAULT(d, v, "%s must be a list", form->what);
 	items = kit_mem_array(&d->s->mem, v->count, form->size);
 	if (!items)

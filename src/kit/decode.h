@@ -42,6 +42,8 @@ struct field {
 
 #define FAULT(d, node, ...) yaml_fault((d)->e, (d)->t, (node), __VA_ARGS__)
 
+/* decode_is() - of that kind, or nothing at all ("install:" and no more): an empty one of any kind */
+bool decode_is(const struct ynode *v, enum ynode_kind kind);
 int decode_nomem(struct decode *d) MUST_USE;
 struct kit_place decode_at(const struct ynode *n);
 /* decode_map() - @what names the mapping in messages and uses: "setup.install"; "" is the kit */

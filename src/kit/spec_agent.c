@@ -115,7 +115,7 @@ static int take_build_args(struct decode *d, const struct ynode *v, void *item)
 	const struct ynode *key, *value;
 
 	(void)item;
-	if (v->kind != YNODE_MAP)
+	if (!decode_is(v, YNODE_MAP))
 		return FAULT(d, v, "sandbox.build.args must be a mapping");
 	for (key = ynode_first(d->t, v); key; key = ynode_next(d->t, value)) {
 		const char *text;

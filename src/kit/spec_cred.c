@@ -432,7 +432,7 @@ static int take_structure(struct decode *d, const struct ynode *v, void *item)
 	AUTO(buf) text;
 
 	buf_init(&text, KIT_SPEC_MAX * 2);
-	if (v->kind != YNODE_MAP)
+	if (!decode_is(v, YNODE_MAP))
 		return FAULT(d, v, "credentialFile.structure must be a mapping");
 	tree = to_json(d, v);
 	if (!tree || js_print(tree, &text) < 0)
@@ -463,7 +463,7 @@ static int take_response_fields(struct decode *d, const struct ynode *v, void *i
 	struct kit_oauth *o = item;
 	const struct ynode *key, *value;
 
-	if (v->kind != YNODE_MAP)
+	if (!decode_is(v, YNODE_MAP))
 		return FAULT(d, v, "responseFields must be a mapping");
 	o->fields = kit_mem_array(&d->s->mem, v->count / 2, sizeof(*o->fields));
 	if (!o->fields)

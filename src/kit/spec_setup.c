@@ -101,7 +101,7 @@ int decode_variables(struct decode *d, const struct ynode *v, void *item)
 	const struct ynode *key, *value;
 
 	(void)item;
-	if (v->kind != YNODE_MAP)
+	if (!decode_is(v, YNODE_MAP))
 		return FAULT(d, v, "environment.variables must be a mapping");
 	p->vars = kit_mem_array(&d->s->mem, v->count / 2, sizeof(*p->vars));
 	if (!p->vars)

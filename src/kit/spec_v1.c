@@ -16,25 +16,26 @@ static int keep_sources(struct decode *d, const struct ynode *v, void *item)
 {
 	(void)item;
 	d->sources = v;
-	return v->kind == YNODE_MAP ? 0 : FAULT(d, v, "credentials.sources must be a mapping");
+	return decode_is(v, YNODE_MAP) ? 0 : FAULT(d, v, "credentials.sources must be a mapping");
 }
 static int keep_domains(struct decode *d, const struct ynode *v, void *item)
 {
 	(void)item;
 	d->domains = v;
-	return v->kind == YNODE_MAP ? 0 : FAULT(d, v, "network.serviceDomains must be a mapping");
+	return decode_is(v, YNODE_MAP) ? 0
+				       : FAULT(d, v, "network.serviceDomains must be a mapping");
 }
 static int keep_auth(struct decode *d, const struct ynode *v, void *item)
 {
 	(void)item;
 	d->auth = v;
-	return v->kind == YNODE_MAP ? 0 : FAULT(d, v, "network.serviceAuth must be a mapping");
+	return decode_is(v, YNODE_MAP) ? 0 : FAULT(d, v, "network.serviceAuth must be a mapping");
 }
 static int keep_managed(struct decode *d, const struct ynode *v, void *item)
 {
 	(void)item;
 	d->managed = v;
-	return v->kind == YNODE_LIST
+	return decode_is(v, YNODE_LIST)
 		       ? 0
 		       : FAULT(d, v, "environment.proxyManaged must be a list of text");
 }
@@ -42,7 +43,7 @@ static int keep_oauth(struct decode *d, const struct ynode *v, void *item)
 {
 	(void)item;
 	d->oauth = v;
-	return v->kind == YNODE_MAP ? 0 : FAULT(d, v, "oauth must be a mapping");
+	return decode_is(v, YNODE_MAP) ? 0 : FAULT(d, v, "oauth must be a mapping");
 }
 
 static int take_credentials(struct decode *d, const struct ynode *v, void *item)

@@ -683,6 +683,30 @@ static void test_files_zoo(void **state)
 	}
 }
 
+/* a section that somebody left empty is empty */
+static void test_nothing(void **state)
+{
+	static const char *const texts[] = {
+		MIXIN "setup:\n  install:\n  startup: ~\n  files: []\nports:\nvolumes: null\n"
+		      "credentials:\nenvironment:\n  variables:\nargs:\npermissions:\n  network:\n"
+		      "    allow:\n",
+		OLD "network:\n  allowedDomains:\n  serviceDomains:\n  serviceAuth:\ncredentials:\n"
+		    "  sources:\nenvironment:\n  proxyManaged:\ncommands:\ntmpfs:\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		AUTO(kit_in) k = {0};
+		struct err e;
+
+		if (decode(&k, texts[i], NULL, &e) < 0)
+			fail_msg("%s", e.msg);
+		assert_int_equal(k.spec->parts.n_install + k.spec->parts.n_ports +
+					 k.spec->parts.allow.n + k.spec->parts.n_creds,
+			0);
+	}
+}
+
 static void test_warnings(void **state)
 {
 	AUTO(kit_in) k = {0};
@@ -758,6 +782,7 @@ int main(void)
 		cmocka_unit_test(test_new_mixin),
 		cmocka_unit_test(test_tree_zoo),
 		cmocka_unit_test(test_files_zoo),
+		cmocka_unit_test(test_nothing),
 		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_bombs),
 	};
