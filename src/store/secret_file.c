@@ -4,6 +4,7 @@
 #include "base/wire.h"
 #include "store/age.h"
 #include "store/secret_key.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -222,6 +223,28 @@ static int save(struct secret_file *s, const struct table *t, struct err *e)
 	return r < 0 ? err_wrap(e, r, "store the secrets") : seal(s, t, all, 1, e);
 }
 
+/* drop_halves() - what a daemon that was killed while it wrote has left: sealed copies, in which secrets may be
+ * that are removed since, and a key that was never used. Nobody else writes here.
+ */
+static void drop_halves(int dir)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *x;
+
+	if (!d) {
+		own_close_fd(&fd);
+		return;
+	}
+	while ((x = readdir(d))) {
+		size_t n = strlen(x->d_name);
+
+		if (n > 4 && strcmp(x->d_name + n - 4, ".tmp") == 0)
+			(void)unlinkat(dir, x->d_name, 0);
+	}
+	(void)closedir(d);
+}
+
 int secret_file_open(const char *dir, const struct secret_keeper *keeper,
 	struct secret_file **ret_file, struct err *e)
 {
@@ -243,6 +266,8 @@ int secret_file_open(const char *dir, const struct secret_keeper *keeper,
 	}
 	if (r == 0 && (sb.st_uid != geteuid() || (sb.st_mode & 077)))
 		r = -EPERM;
+	if (r == 0)
+		drop_halves(s->dir);
 	if (r == 0)
 		r = secret_key_open(&s->key, s->dir, keeper);
 	if (r == 0)

@@ -121,9 +121,10 @@ class Rule:
     grpc: str = None
 
 
-def policy(rules):
+def policy(rules, bypass=()):
     """One layer, as the front and the vault take it."""
-    out = struct.pack("<4sHB", b"SBXP", 1, 1) + struct.pack("<BII", 0, 0, len(rules))
+    out = struct.pack("<4sHB", b"SBXP", 1, 1) + struct.pack("<BI", 0, len(bypass))
+    out += b"".join(blob(b.encode()) for b in bypass) + struct.pack("<I", len(rules))
     for n, rule in enumerate(rules, 1):
         flags = (1 if rule.websocket else 0) | (2 if rule.path is not None else 0) | (4 if rule.grpc else 0)
         bits = sum(1 << METHODS.index(m) for m in rule.methods)
@@ -158,6 +159,7 @@ class Credential:
 @dataclasses.dataclass
 class Config:
     rules: list = dataclasses.field(default_factory=list)
+    bypass: list = dataclasses.field(default_factory=list)  # hosts whose TLS is not inspected
     credentials: list = dataclasses.field(default_factory=list)
     # (credential, host, path, access, refresh, 2 sentinels[, id, its sentinel, device path, device, its sentinel])
     oauth: list = dataclasses.field(default_factory=list)
@@ -174,7 +176,7 @@ class Config:
     def pack(self, generation, vault):
         """The parts of one of the two programs; the other's are empty."""
         out = struct.pack("<4sHQ", b"SBXC", 2, generation) + text(self.id) + text(self.id) + text("shell")
-        out += blob(policy(self.rules)) + struct.pack("<I", self.ask_ms) + text("sbx policy allow")
+        out += blob(policy(self.rules, self.bypass)) + struct.pack("<I", self.ask_ms) + text("sbx policy allow")
         out += blob(self.extra_ca.encode() + b"\0" if vault and self.extra_ca else b"")
         out += text(self.authz if vault else "") + struct.pack("<I", self.authz_ms)
         if not vault:

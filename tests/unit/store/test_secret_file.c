@@ -104,6 +104,30 @@ static void not_in_the_files(void **state)
 	clean(&p);
 }
 
+static void halves_of_a_killed_writer_go(void **state)
+{
+	static const char *const left[] = {"secrets.age.4242.tmp", "identity.17.tmp"};
+	struct place p = make();
+	struct err e = {0};
+	char path[128];
+	(void)state;
+
+	assert_int_equal(set(&p, "", "github", VALUE), 0);
+	secret_file_close(p.s);
+	for (size_t i = 0; i < ARRAY_LEN(left); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", p.dir, left[i]);
+		assert_int_equal(io_replace_file(AT_FDCWD, path, "x", 1, 0600), 0);
+	}
+	assert_int_equal(secret_file_open(p.dir, NULL, &p.s, &e), 0);
+	for (size_t i = 0; i < ARRAY_LEN(left); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", p.dir, left[i]);
+		assert_int_equal(access(path, F_OK), -1);
+	}
+	(void)snprintf(path, sizeof(path), "%s/secrets.age", p.dir);
+	assert_int_equal(access(path, F_OK), 0);
+	clean(&p);
+}
+
 static void refused_when_set(void **state)
 {
 	static const char *const names[] = {"", "../x", "-x", "a b", "a\n", ".x"};
@@ -210,6 +234,7 @@ static void damage_loses_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(halves_of_a_killed_writer_go),
 		cmocka_unit_test(kept_and_replaced),
 		cmocka_unit_test(not_in_the_files),
 		cmocka_unit_test(refused_when_set),
