@@ -12,12 +12,14 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
-#define MODULES	       "/modules"
-#define DISK_WAIT_MS   3000
-#define SQUASHFS_MAGIC "hsqs"
-#define EROFS_MAGIC    "\xe2\xe1\xf5\xe0"
-#define EROFS_AT       1024
+#define MODULES		  "/modules"
+#define DISK_WAIT_MS	  3000
+#define CONTAINERS_WAIT_S 2
+#define SQUASHFS_MAGIC	  "hsqs"
+#define EROFS_MAGIC	  "\xe2\xe1\xf5\xe0"
+#define EROFS_AT	  1024
 
 /* In the initramfs; unreachable once the root has been switched. */
 #define LOWER	"/lower"
@@ -78,11 +80,11 @@ static void load_module(const char *name, const char *options)
 	(void)unlinkat(modules.dir, name, 0); /* the initramfs is memory */
 }
 
-static void load_those(enum when when)
+static void load_list(const struct buf *list, enum when when)
 {
 	char name[128];
 
-	for (const char *line = buf_str(&modules.order); *line;) {
+	for (const char *line = buf_str(list); *line;) {
 		size_t n = strcspn(line, "\n");
 
 		(void)snprintf(name, sizeof(name), "%.*s", (int)n, line);
@@ -90,6 +92,11 @@ static void load_those(enum when when)
 			load_module(name, "");
 		line += n + (line[n] == '\n');
 	}
+}
+
+static void load_those(enum when when)
+{
+	load_list(&modules.order, when);
 }
 
 int root_load_modules(struct err *e)
@@ -118,11 +125,26 @@ void root_load_net(void)
 	load_module("dummy.ko", "numdummies=0");
 }
 
+/* load_containers() - bridges, veth pairs and what iptables asks for: programs inside cannot load them,
+ * the files are not theirs. Not in the first moments, which belong to what the sandbox was started for.
+ */
+static void load_containers(void)
+{
+	AUTO(buf) later = {0};
+
+	buf_init(&later, 65536);
+	sleep(CONTAINERS_WAIT_S);
+	sys_try(nice(19));
+	if (io_read_file(modules.dir, "later", &later) == 0)
+		load_list(&later, NOW);
+}
+
 void root_load_rest(void)
 {
 	if (modules.dir < 0 || fork() != 0)
 		return;
 	load_those(AFTER_READY);
+	load_containers();
 	_exit(0);
 }
 

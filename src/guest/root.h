@@ -17,7 +17,9 @@ int root_early(struct err *e) MUST_USE;
 int root_load_modules(struct err *e) MUST_USE;
 /* root_load_net() - those that net_up() needs */
 void root_load_net(void);
-/* root_load_rest() - what has waited, in a child, once the host was told READY */
+/* root_load_rest() - what has waited, in a child, once the host was told READY; then, without haste, what
+ * container engines need (/modules/later)
+ */
 void root_load_rest(void);
 /* root_enter() - find the disks, build the root and switch into it; fills g->pts_fd, null_fd,
  * scratch_fd

@@ -252,7 +252,7 @@ def websocket(p):
         mask = p.exactly(4) if two & 128 else b"\0\0\0\0"
         data = bytes(b ^ mask[i % 4] for i, b in enumerate(p.exactly(size)))
         log(at=p.place, ws=one & 15, size=size, masked=bool(two & 128), text=data[:200].decode("latin-1"))
-        head = bytes([one]) + (bytes([size]) if size < 126 else struct.pack(">BH", 126, size))
+        head = bytes([one]) + (bytes([size]) if size < 126 else struct.pack(">BH", 126, size) if size < 65536 else struct.pack(">BQ", 127, size))
         p.sock.sendall(head + data)
         if one & 15 == 8:
             return

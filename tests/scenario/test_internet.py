@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -160,6 +161,37 @@ def test_websocket(world, a):
     assert [f["size"] for f in frames][:2] == [3, 3000] and all(f["masked"] for f in frames[:2])
 
 
+NODE_WS = r"""
+const ws = new (require(process.argv[1]))('wss://ws.test/ws', {handshakeTimeout: 60000}), sent = ['one', 'x'.repeat(70000)];
+ws.on('open', () => sent.forEach(t => ws.send(t)));
+let got = 0;
+ws.on('message', m => { console.log(m.toString() === sent[got]); if (++got === sent.length) ws.close(1000); });
+ws.on('close', code => console.log(code));
+ws.on('error', e => console.log(e.message));
+"""
+
+
+def test_websocket_of_node(world, a, tmp_path):
+    """The package that most programs of Node use, as it comes from the registry that this host's npm is set up with."""
+    if not shutil.which("npm"):
+        pytest.skip("this host has no npm to get the package with")
+    try:
+        got = subprocess.run(["npm", "pack", "--silent", "--fetch-retries=0", "--fetch-timeout=10000", "ws@8.18.0"], cwd=tmp_path,
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60)
+    except subprocess.TimeoutExpired:
+        got = None
+    if not got or got.returncode:
+        pytest.skip("the registry that npm is set up with cannot be reached from this host")
+    if a.run("sh", "-c", "command -v node").code:
+        pytest.skip("the image has no node")
+    subprocess.run(["tar", "-xf", tmp_path / got.stdout.decode().split()[-1], "-C", a.ws, "--no-same-owner"], check=True)
+    mark = world.mark()
+    got = a.run("node", "-e", NODE_WS, a.ws / "package", timeout=120)
+    assert got.text.split() == ["true", "true", "1000"], got
+    frames = [e for e in world.since(mark) if "ws" in e]
+    assert [f["size"] for f in frames][:2] == [3, 70000] and all(f["masked"] for f in frames[:2])
+
+
 def test_half_close_and_a_server_that_speaks_first(world, a):
     mark = world.mark()
     got = a.python("import socket\n"
@@ -252,6 +284,41 @@ def test_o9_one_vector_redirected_by_the_proxy_and_by_hand_on_vsock(world, a, ne
     oracles.vectors_equal(vectors)
     assert [k for k, v in vectors["raw"].items() if v] == ["echo.test:443/a", "echo.test:80/a"]
     assert {e["at"][0] for e in world.since(mark) if "at" in e} <= {NAMES["echo.test"]}
+
+
+VECTOR = r"""
+import concurrent.futures, json, ssl, sys, urllib.request
+context = ssl.create_default_context()
+def one(url):
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url), timeout=60, context=context) as r: return r.status == 200
+    except OSError: return False
+with concurrent.futures.ThreadPoolExecutor(6) as pool:
+    urls = json.loads(sys.argv[1])
+    print(json.dumps(dict(zip(urls, pool.map(one, urls)))))
+"""
+
+
+def test_o9_the_proxy_variables_change_nothing(world, a):
+    """What programs get that follow HTTP_PROXY and HTTPS_PROXY (absolute form, CONNECT), and those that do not."""
+    urls = [f"{scheme}://{name}/x" for name in NAMES if "anthropic" not in name for scheme in ("http", "https")]
+    urls += ["https://echo.test/forbidden/x", "https://echo.test/a/../forbidden/x", "https://echo.test:8443/x", "http://echo.test:7001/x",
+             "https://v6.test/x", "https://selfsigned.bad.test/x", "http://169.254.169.254/", "http://10.0.0.5/", "http://192.168.77.5/",
+             "http://[fd00:ec2::254]/", "http://127.0.0.1:8099/", f"http://{NAMES['evil.test']}/"]
+    proxy = "http://gateway.sbx.internal:3128"
+    variables = [f"{n}={proxy}" for n in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")]
+    mark = world.mark()
+    vectors = {}
+    for way, before in (("redirect", ["env", "-u", "no_proxy", "-u", "NO_PROXY"]), ("proxy", ["env", "-u", "no_proxy", "-u", "NO_PROXY", *variables])):
+        got = a.run(*before, "python3", "-c", VECTOR, json.dumps(urls), timeout=240)
+        assert got.code == 0, got
+        vectors[way] = json.loads(got.text)
+    assert len(urls) >= 30
+    oracles.vectors_equal(vectors)
+    allowed = {u for u, good in vectors["proxy"].items() if good}
+    assert allowed == {"http://echo.test/x", "https://echo.test/x", "https://echo.test:8443/x", "https://llm.test/x", "https://ws.test/x", "https://api.test/x",
+                       "https://github.com/x", "https://api.github.com/x", "https://v6.test/x"}, vectors
+    assert {e["at"][0] for e in world.since(mark) if "at" in e}.isdisjoint({NAMES["evil.test"], NAMES["other.test"], *TRAPS})
 
 
 def test_nw02_nw03_there_is_no_other_device_and_no_other_way(world, a):

@@ -3,6 +3,9 @@ import json
 import hashlib
 import http.server
 import os
+import pathlib
+import pwd
+import shutil
 import signal
 import socket
 import ssl
@@ -148,6 +151,140 @@ def test_git_and_openssl(net):
     assert "Verify return code: 0 (ok)" in run.text and "sbx sandbox" in run.text, run
 
 
+def test_python_requests(net):
+    """Debian's own package, with the variables and without them."""
+    wanted = [pathlib.Path("/usr/lib/python3/dist-packages", n) for n in ("requests", "urllib3", "idna", "chardet", "certifi")]
+    if not all(w.is_dir() for w in wanted):
+        pytest.skip("python3-requests is not installed on this host")
+    for package in wanted:
+        shutil.copytree(package, net.ws / "python" / package.name)
+    run = net.sh(f"export PYTHONPATH={net.ws}/python; U={net.url}\n"
+                 "get='import sys,requests; r = requests.get(sys.argv[1], timeout=30); print(r.status_code, r.text, end=str())'\n"
+                 'python3 -c "$get" $U && env -i PYTHONPATH=$PYTHONPATH /usr/bin/python3 -c "$get" $U', timeout=120)
+    assert run.text == 2 * f"200 {TEXT.decode()}", run
+    shutil.rmtree(net.ws / "python")
+
+
+@pytest.fixture(scope="module")
+def sshd(net, tmp_path_factory):
+    """An SSH server on the host's loopback, for a key that was made inside; its log shows who came."""
+    if not shutil.which("dropbear") or not shutil.which("unshare") or os.geteuid() != 0:
+        pytest.skip("needs dropbear, and root to give it a home of its own")
+    where = tmp_path_factory.mktemp("ssh")
+    net.ok("mkdir -p -m 700 ~/.ssh && ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519")
+    home, port = where / "home", free_port()
+    (home / ".ssh").mkdir(0o700, parents=True)
+    home.chmod(0o700)
+    (home / ".ssh" / "authorized_keys").write_text(net.ok("cat ~/.ssh/id_ed25519.pub"))
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@x", "-c", "init.defaultBranch=main"]
+    subprocess.run([*git, "init", "-q", "--bare", home / "demo.git"], check=True)
+    subprocess.run(["dropbearkey", "-t", "ed25519", "-f", where / "host_key"], check=True, capture_output=True)
+    me = pwd.getpwuid(0)
+    log = open(where / "log", "wb")
+    child = subprocess.Popen(
+        ["unshare", "-m", "sh", "-c", 'mount --bind "$1" "$2" && shift 2 && exec "$@"', "sh", home, me.pw_dir, "dropbear", "-F", "-E",
+         "-s", "-r", where / "host_key", "-P", where / "pid", "-p", f"127.0.0.1:{port}"], stdin=subprocess.DEVNULL, stderr=log)
+    yield port, me.pw_name, where / "log", home / "demo.git"
+    child.terminate()
+    child.wait(10)
+    log.close()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+def test_ssh_and_git_over_it(rig, net, sshd):
+    """A protocol that the way out knows nothing of: by host and port alone, and not without a rule."""
+    port, who, log, repository = sshd
+    ssh = f"ssh -p {port} -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=20 {who}@host.sbx.internal"
+    run = net.sh(f"{ssh} echo in", timeout=60)
+    assert run.code == 255 and run.text == "", run
+    assert b"onnection from" not in log.read_bytes()
+    assert rig.sbx("policy", "allow", "--sandbox", net.name, f"localhost:{port}").code == 0
+    want = hashlib.sha256(BIG).hexdigest()
+    (net.ws / "big").write_bytes(BIG)
+    run = net.sh(f"{ssh} 'cat; exit 7' <{net.ws}/big | sha256sum; {ssh} exit 9; echo $?", timeout=120)
+    assert run.text.split() == [want, "-", "9"], run
+    assert b"onnection from" in log.read_bytes()
+    run = net.sh(f"export GIT_SSH_COMMAND='ssh -o BatchMode=yes' && cd /tmp && git clone -q ssh://{who}@host.sbx.internal:{port}/~/demo.git 2>&1"
+                 " && cd demo && echo x >file && git add file && git -c user.name=x -c user.email=x@x commit -qm one"
+                 " && git push -q origin HEAD:refs/heads/main 2>&1", timeout=180)
+    assert run.code == 0, run
+    out = subprocess.run(["git", "-C", repository, "-c", "safe.directory=*", "log", "--format=%s", "main"], stdout=subprocess.PIPE, check=True)
+    assert out.stdout == b"one\n"
+
+
+# a container's network as engines make it: a bridge, a veth pair, a namespace with a default route
+BRIDGE = """
+for i in $(seq 150); do [ -d /sys/module/bridge ] && [ -d /sys/module/veth ] && break; sleep 0.2; done
+set -e
+ip link add br0 type bridge
+ip addr add 172.30.0.1/24 dev br0
+ip -6 addr add fd99::1/64 dev br0 nodad
+ip link set br0 up
+ip netns add c
+ip link add v0 type veth peer name eth0 netns c
+ip link set v0 master br0 up
+ip -n c addr add 172.30.0.2/24 dev eth0
+ip -n c -6 addr add fd99::2/64 dev eth0 nodad
+ip -n c link set eth0 up
+ip -n c route add default via 172.30.0.1
+ip -n c -6 route add default via fd99::1
+"""
+
+VERDICTS = r"""
+import socket, sys
+allowed, denied = int(sys.argv[1]), int(sys.argv[2])
+def names(name):
+    try: return sorted({x[4][0] for x in socket.getaddrinfo(name, 1)})
+    except OSError: return "none"
+def tcp(to, port, name):
+    s = socket.socket(socket.AF_INET6 if ":" in to else socket.AF_INET)
+    s.settimeout(20)
+    try:
+        s.connect((to, port))
+        s.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+        return s.recv(12).decode() or "closed"
+    except OSError as e: return type(e).__name__
+def udp(to):
+    s = socket.socket(socket.AF_INET6 if ":" in to else socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(5)
+    try:
+        s.connect((to, 443))
+        s.send(b"x" * 40)
+        return s.recv(10)
+    except OSError as e: return type(e).__name__
+for name in ("host.sbx.internal", "gateway.sbx.internal", "evil.test"): print(names(name))
+for to in ("198.18.0.254", "fd53:6278::fe"): print(tcp(to, allowed, f"host.sbx.internal:{allowed}"), tcp(to, denied, f"host.sbx.internal:{denied}"))
+for to in ("8.8.8.8", "10.0.0.5", "169.254.169.254", "2001:4860:4860::8888", "fd00:ec2::254"): print(tcp(to, 80, to), udp(to))
+"""
+
+
+def test_a_container_behind_a_bridge(net):
+    """What comes from a bridge gets the verdicts of what starts in the sandbox itself; nothing is forwarded."""
+    other = serve_pages()
+    seen = []
+    other.RequestHandlerClass = type("Seen", (Pages,), {"do_GET": lambda self: seen.append(self.path)})
+    net.root_ok(BRIDGE, timeout=90)
+    try:
+        ports = (net.http.server_port, other.server_port)
+        here = net.python(VERDICTS, *ports, timeout=120)
+        there = net.run("ip", "netns", "exec", "c", "python3", "-c", VERDICTS, *ports, flags=("-u", "0"), timeout=120)
+        assert here.code == 0 and there.text == here.text, (here, there)
+        lines = there.text.splitlines()
+        assert lines[:3] == ["['198.18.0.254', 'fd53:6278::fe']", "['198.18.0.1', 'fd53:6278::1']", "none"], there
+        assert lines[3:5] == 2 * ["HTTP/1.1 200 HTTP/1.1 403"], there
+        assert all(not line.startswith("HTTP/1.1 200") and line.endswith("ConnectionRefusedError") for line in lines[5:]) and len(lines) == 10, there
+        assert net.root("ip netns exec c ping -c 1 -W 1 8.8.8.8").code != 0
+        assert net.ok("cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding").split() == ["0", "0"]
+        assert seen == []
+    finally:
+        net.root("ip netns del c; ip link del br0")
+        other.shutdown()
+
+
 def test_no_name_of_the_host_inside(net):
     """The answer to a look-up is an address of the way out, not one of the host's."""
     for name in ("host.sbx.internal", "host.docker.internal"):
@@ -251,3 +388,32 @@ def test_renewed_authority_replaces_the_old(rig, net):
     bundle = net.ok("cat /etc/ssl/certs/ca-certificates.crt")
     assert new != old and new in bundle and old not in bundle
     assert net.sh(f"curl -sS -m 20 {net.url}").out == TEXT
+
+
+JAVA = """
+public class Get {
+	public static void main(String[] a) throws Exception {
+		System.out.write(new java.net.URL(a[0]).openStream().readAllBytes());
+		System.out.flush();
+	}
+}
+"""
+
+
+def test_a_jvm_trusts_it_from_the_start(net):
+    """One that was unpacked into /opt before this start, with the store that it came with; no variable says anything to it."""
+    jdk = pathlib.Path(shutil.which("javac") or "/none").resolve().parent.parent
+    if not (jdk / "jmods").is_dir():
+        pytest.skip("there is no JDK on this host to make a small JVM from")
+    (net.ws / "Get.java").write_text(JAVA)
+    for words in (("jlink", "--add-modules", "java.base,jdk.crypto.ec", "--strip-debug", "--no-man-pages", "--no-header-files", "--output", net.ws / "jvm"),
+                  ("javac", "-d", net.ws, net.ws / "Get.java")):
+        subprocess.run([jdk / "bin" / words[0], *words[1:]], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=180)
+    subprocess.run([net.ws / "jvm/bin/java", "-Xshare:dump"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
+    net.ok(f"sudo cp -r {net.ws}/jvm /opt/jvm", timeout=90)
+    came = net.ok("stat -c %s /opt/jvm/lib/security/cacerts")
+    assert net.rig.sbx("stop", net.name, timeout=60).code == 0
+    net.start()
+    assert int(net.ok("stat -c %s /opt/jvm/lib/security/cacerts")) > int(came)
+    run = net.sh(f"cd {net.ws} && /opt/jvm/bin/java -Xint -XX:+UseSerialGC -cp . Get {net.url}", timeout=180)
+    assert run.out == TEXT, run

@@ -12,6 +12,7 @@ import subprocess
 import tarfile
 import time
 import urllib.parse
+import urllib.request
 
 import pytest
 
@@ -268,8 +269,19 @@ def test_npm_ci_without_a_registry(box):
     assert run.code == 0 and run.text.endswith("435\n"), run
 
 
+def allow_hosts(rig, box, urls):
+    """What the preset knows anyway, and the addresses that only a rule of their own opens (a mirror in the local network)."""
+    allow = ["policy", "allow", "network", "--sandbox", box.name]
+    for url in urls:
+        port = url.port or (443 if url.scheme == "https" else 80)
+        rig.ok(*allow, f"{url.hostname}:{port}")
+        for address in sorted({a[4][0] for a in socket.getaddrinfo(url.hostname, port, type=socket.SOCK_STREAM)}):
+            if not ipaddress.ip_address(address).is_global:
+                rig.ok(*allow, address if ":" not in address else f"{address}/128")
+
+
 def configured_registry():
-    """The registry that this host's npm is set up with, as (URL, host name, port); skips where it is out of reach."""
+    """The URL of the registry that this host's npm is set up with; skips where it is out of reach."""
     npm = shutil.which("npm")
     if not npm:
         pytest.skip("this host has no npm, so no registry is set up")
@@ -280,18 +292,14 @@ def configured_registry():
     seen = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
     if not parts.hostname or seen.stdout.strip() != "7.0.0":
         pytest.skip("the registry that npm is set up with cannot be reached from this host")
-    return url, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    return url
 
 
 def test_npm_ci_with_the_configured_registry(rig, box):
     """A real package from the real registry, through the way out and its certificate."""
     need_npm(box)
-    url, host, port = configured_registry()
-    allow = ["policy", "allow", "network", "--sandbox", box.name]
-    rig.ok(*allow, f"{host}:{port}")
-    for address in sorted({a[4][0] for a in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}):
-        if not ipaddress.ip_address(address).is_global: # such an address is reached only by its own name
-            rig.ok(*allow, address if ":" not in address else f"{address}/128")
+    url = configured_registry()
+    allow_hosts(rig, box, [urllib.parse.urlsplit(url)])
     (box.ws / "real").mkdir()
     (box.ws / "real" / "package.json").write_text(json.dumps(
         {"name": "real", "version": "1.0.0", "dependencies": {"is-number": "7.0.0"}}))
@@ -299,6 +307,47 @@ def test_npm_ci_with_the_configured_registry(rig, box):
                  " --no-audit --no-fund 2>&1 && npm ci --no-audit --no-fund 2>&1"
                  " && node -p 'require(\"is-number\")(5)'", timeout=400)
     assert run.code == 0 and run.text.endswith("true\n"), run
+
+
+def configured_archives():
+    """The small ones (updates, security) of this host's apt, as lines of sources.list; skips where they are out of reach."""
+    run = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Identifier: Packages"]
+    seen = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False) if shutil.which("apt-get") else None
+    found = {tuple(line.split()) for line in (seen.stdout if seen else "").splitlines()}
+    found = {(url, suite) for url, suite in found if suite in ("bookworm-updates", "bookworm-security") and url.startswith("http")}
+    if not found:
+        pytest.skip("this host's apt has no archives of Debian 12")
+    try:
+        for url, suite in found:
+            urllib.request.urlopen(f"{url}dists/{suite}/InRelease", timeout=10).close()
+    except OSError:
+        pytest.skip("the archives that apt is set up with cannot be reached from this host")
+    return sorted(found)
+
+
+SMALLEST = r"""
+import glob
+found = []
+for path in glob.glob("/var/lib/apt/lists/*_Packages"):
+    for text in open(path).read().split("\n\n"):
+        package = dict(line.split(": ", 1) for line in text.split("\n") if ": " in line and line[0] != " ")
+        if package.get("Architecture") in ("all", "amd64") and not {"Depends", "Pre-Depends"} & set(package):
+            found.append((int(package["Size"]), package["Package"]))
+print(min(found)[1])
+"""
+
+
+def test_apt_with_the_configured_archives(rig, box):
+    """Lists and a package, their signatures checked, through the way out."""
+    archives = configured_archives()
+    allow_hosts(rig, box, {urllib.parse.urlsplit(url) for url, _ in archives})
+    lines = "".join(f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {url} {suite} main\n" for url, suite in archives)
+    box.root_ok(f"rm -f /etc/apt/sources.list.d/*; printf %s '{lines}' >/etc/apt/sources.list")
+    run = box.root("apt-get -q -o Acquire::Languages=none -o APT::Update::Error-Mode=any update 2>&1", timeout=200)
+    assert run.code == 0 and "InRelease" in run.text, run
+    name = box.python(SMALLEST).text.strip()
+    run = box.root(f"DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install {name} 2>&1 && dpkg -s {name}", timeout=200)
+    assert run.code == 0 and "Status: install ok installed" in run.text, run
 
 
 def test_a_read_only_folder(rig, image):
