@@ -16,6 +16,7 @@ import subprocess
 import tarfile
 
 import pytest
+import rig as rigs
 from rig import SBX
 
 LAYER = "application/vnd.oci.image.layer.v1.tar"
@@ -469,3 +470,48 @@ def test_names(store, tmp_path):
     for name in ("../x", "default", "-x", "a/b"):
         run = store.load(layout, name)
         assert run.code != 0, (name, run)
+
+
+PROGRAM = r"""
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+	struct stat st;
+	FILE *f = fopen("made", "w");
+
+	if (!f || fputs("by a program without a shell", f) < 0 || fclose(f) || stat("/tool", &st))
+		return 9;
+	printf("%d words, uid %d, mode %o, links %d\n", argc, getuid(), st.st_mode & 07777, (int)st.st_nlink);
+	return 7;
+}
+"""
+
+
+def test_an_image_without_a_shell(store, tmp_path):
+    """One static program is a whole image: it is started, as a user that the image does not know, in the folder."""
+    if not shutil.which("musl-gcc"):
+        pytest.skip("musl-gcc is not installed")
+    (tmp_path / "p.c").write_text(PROGRAM)
+    subprocess.run(["musl-gcc", "-static", "-o", tmp_path / "p", tmp_path / "p.c"], check=True)
+    layout = Layout(tmp_path / "l", [[Entry("hello", "f", (tmp_path / "p").read_bytes(), mode=0o755),
+                                      Entry("tool", "f", "x", mode=0o4711), Entry("tool2", "h", "tool")]])
+    assert store.load(layout).code == 0
+    id = store.meta()["id"]
+    work = store.rig.base / "image-work"
+    work.mkdir()
+    own = rigs.Rig()
+    own.env["SBX_CACHE_DIR"] = str(store.cache)
+    try:
+        run = own.sbx("run", "shell", "-t", id, "--name", "box-image", work, "--", "/hello", "a", timeout=120)
+        assert run.code == 7 and run.text == "2 words, uid 1000, mode 4711, links 2\n", run
+        assert (work / "made").read_text() == "by a program without a shell"
+        run = own.sbx("exec", "-u", "0", "box-image", "--", "/hello")
+        assert run.code == 7 and "uid 0" in run.text, run
+        run = own.sbx("exec", "box-image", "--", "sh")
+        assert run.code == 127 or b"command not found" in run.err, run
+        assert own.sbx("rm", "-f", "box-image").code == 0
+    finally:
+        left = own.close()
+    assert not left, left
