@@ -46,6 +46,7 @@ void chan_close(struct chan *c)
 		return;
 	c->dead = true;
 	c->v->any_dead = true;
+	tunnel_break(c);
 	exchange_clear(c);
 	loop_del_fd(c->src);
 	c->src = NULL;

@@ -80,6 +80,8 @@ struct chan {
 
 /* chan_new() - takes @fd */
 int chan_new(struct vault *v, int fd) MUST_USE;
+/* tunnel_break() - its channel closes before both directions have ended: the peer shall see a reset */
+void tunnel_break(struct chan *c);
 void chan_close(struct chan *c); /* gives the exchange up; freed at the end of the round */
 void chan_free(struct chan *c); /* vault_round() only */
 void chan_flush(struct chan *c); /* vault_round() only */

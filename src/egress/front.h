@@ -83,6 +83,7 @@ struct front_stream {
 	bool shut; /* our direction was closed */
 	bool half; /* RDHUP was seen */
 	bool gone; /* the guest's end is closed: nothing can be written */
+	bool torn; /* and that without an end of its bytes before: a reset */
 	bool blocked; /* out waits for the descriptor */
 	size_t charged;
 	int fd;
@@ -269,6 +270,7 @@ void front_channel_kill(struct front_channel *ch);
 void front_channel_dirty(struct front_channel *ch);
 void front_channel_go_on(struct front_channel *ch); /* it was held; the guest's side has room */
 void front_channel_flush(struct front_channel *ch);
+void front_channel_push(struct front_channel *ch); /* what waits, as far as it goes at once */
 void front_channel_free(struct front_channel *ch);
 /* front_channel_peer() - a new vault: all channels to the former end */
 void front_channel_peer(struct front *f, int fd);

@@ -329,6 +329,15 @@ static void room(struct front_channel *ch)
 		front_stream_go_on(x->s);
 }
 
+void front_channel_push(struct front_channel *ch)
+{
+	ssize_t n =
+		ch->dead ? 0 : write(ch->fd, ch->out.data + ch->out_at, ch->out.len - ch->out_at);
+
+	if (n > 0)
+		ch->out_at += (size_t)n;
+}
+
 void front_channel_flush(struct front_channel *ch)
 {
 	ch->dirty = false;

@@ -34,6 +34,8 @@ static void on_hup(struct front_stream *s)
 	loop_del_fd(s->src);
 	s->src = NULL;
 	s->gone = true;
+	/* The forwarder ends its direction before it closes, and closes only once ours has ended, too. */
+	s->torn = !s->half && !s->eof && !s->shut;
 	if (s->state == FRONT_TUNNEL && !s->eof && s->exchanges && s->exchanges->ch) {
 		s->again = true;
 		front_stream_dirty(s);

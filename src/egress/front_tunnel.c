@@ -131,6 +131,13 @@ void front_tunnel_input(struct front_stream *s)
 			front_stream_kill(s);
 			return;
 		}
+		if (n == 0 && s->torn) {
+			/* No end: what was sent goes up, then the channel's own closing is the reset. */
+			if (x->ch)
+				front_channel_push(x->ch);
+			front_stream_kill(s);
+			return;
+		}
 		if (n == 0) {
 			front_exchange_up_end(x, NULL);
 			if (s->gone) {

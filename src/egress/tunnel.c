@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static void on_ready(struct up *u);
 static void on_failed(struct up *u, int status, const char *code, const char *text);
@@ -107,6 +109,20 @@ void tunnel_upgraded(struct chan *c, bool deflate)
 	c->state = CHAN_TUNNEL;
 	c->upgraded = true;
 	chan_resume(c);
+}
+
+void tunnel_break(struct chan *c)
+{
+	const struct linger at_once = {.l_onoff = 1};
+	struct up *u = c->up;
+
+	if (c->state != CHAN_TUNNEL || c->t.port == 0 || !u || u->dead ||
+		(c->front_end && c->up_end))
+		return;
+	if (!u->outer && u->out.len > u->out_pos && /* what was sent before goes first */
+		write(u->fd, u->out.data + u->out_pos, u->out.len - u->out_pos) < 0)
+		return; /* it has gone itself */
+	(void)setsockopt(u->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
 /* over() - both directions have ended */

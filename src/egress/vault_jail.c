@@ -34,6 +34,8 @@ static const struct jail_table dial_table = {"dialling", dial_rules, ARRAY_LEN(d
 static const struct jail_rule vault_rules[] = {
 	CALL2(setsockopt, JAIL_INT(1, IPPROTO_TCP), JAIL_INT(2, TCP_NODELAY),
 		"requests leave at once"),
+	CALL2(setsockopt, JAIL_INT(1, SOL_SOCKET), JAIL_INT(2, SO_LINGER),
+		"a reset is passed on as one"),
 	CALL(lseek, "the configuration's memory file"),
 	CALL(fstat, "the configuration's memory file"),
 	CALL(mlock, "secrets are not swapped"),

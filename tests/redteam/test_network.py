@@ -105,6 +105,29 @@ def test_what_is_open_at_the_end_is_recorded_first(world, make_pair):
         assert ends(s) == b""
 
 
+def test_a_reset_of_the_guest_is_one_outside(world, make_pair):
+    """As the machine hands it on: closed without an end before. What was sent before it arrives."""
+    g = Guest(make_pair(["echo.test"]))
+    for torn, seen in ((True, False), (False, True)):
+        mark = world.mark()
+        s = g.connect("echo.test", 22, tls=False)
+        assert s.recv(11) == b"220 ready\r\n"
+        s.sendall(b"last words")
+        if not torn:
+            s.shutdown(socket.SHUT_WR)
+            assert read_all(s) == b"250 last words221 bye\r\n"
+        else:
+            assert s.recv(14) == b"250 last words"
+        s.close()
+        end = time.monotonic() + 10
+        while not [e for e in world.since(mark) if e.get("raw") == "" or "trouble" in e] and time.monotonic() < end:
+            time.sleep(0.05)
+        got = world.since(mark)
+        assert any(e.get("raw") == "last words" for e in got)
+        assert any(e.get("raw") == "" for e in got) == seen, got  # the end as the server read it
+        assert any("ConnectionResetError" in e.get("trouble", "") for e in got) == torn, got
+
+
 def test_nw03_only_tcp_and_dns_streams_exist(world, strict):
     mark, packets = world.mark(), world.packets()
     for port in (0, 1, 4, 5, 53, 80, 443, 1024, 0xffffffff):

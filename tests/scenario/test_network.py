@@ -309,6 +309,7 @@ def test_a_body_that_is_cut_is_no_whole_one(rig, net):
 
 def test_half_close_and_reset(net):
     """What the server says first arrives; what was sent before the end comes back; a reset is no end."""
+    seen = len(net.echo.ends)
     run = net.python(f"""
 import socket, struct
 s = socket.create_connection(("host.sbx.internal", {net.echo.port})); s.settimeout(20)
@@ -321,6 +322,10 @@ print(s.recv(6))
 s.sendall(b"y"); s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); s.close()
 """, timeout=60)
     assert run.text == "b'ready\\n'\n300000\nb'ready\\n'\n", run
+    end = time.monotonic() + 20
+    while len(net.echo.ends) < seen + 2 and time.monotonic() < end:
+        time.sleep(0.05)
+    assert net.echo.ends[seen:] == ["end", "ConnectionResetError"]
 
 
 def test_many_at_once(net):
