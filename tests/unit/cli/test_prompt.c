@@ -228,6 +228,7 @@ static void test_no_answer_is_told(void **state)
 	assert_int_equal(r.reply.answer, ASK_NONE);
 	wait_ms(&r, PROMPT_SAID_MS);
 	assert_false(prompt_holds(&r.p));
+	end(&r);
 	begin(&r, 1);
 	wait_ms(&r, 2000);
 	ask(&r, 0);
@@ -263,6 +264,7 @@ static void test_screen_and_modes_come_back(void **state)
 	assert_true(shows(&r, "\x1b[?1049l"));
 	assert_true(shows(&r, "\x1b[?25h"));
 	/* A full-screen program keeps the screen; what it had switched on is on again. */
+	end(&r);
 	begin(&r, 0);
 	term_modes_watch(&r.modes, (const unsigned char *)"\x1b[?1049h", 8);
 	term_modes_watch(&r.modes, (const unsigned char *)used, sizeof(used) - 1);
