@@ -39,7 +39,7 @@ _sbx()
 	logs) words="--follow --console --tail --raw --json" ;;
 	policy) words="--sandbox --method --path --websocket --grpc --kind --address --wide --source --decision --follow --limit --force --json" ;;
 	approve) words="--deny --remember --follow --json" ;;
-	secret) words="--host --env --header --format --in --placeholder --path --value --name --sandbox --command --refresh --from-env --all --dry-run --services --force --json" ;;
+	secret) words="--sandbox --host --env --placeholder --header --format --in --path --name --value --quiet --command --refresh --from-env --all --dry-run --services --force --json" ;;
 	audit | settings) words="--json" ;;
 	kit) words="--json --kit --kit-arg --output --force" ;;
 	image) words="--json --quiet --force --name" ;;

@@ -24,7 +24,7 @@ static const struct verb verbs[] = {
 	{"policy", verb_policy,
 		"what sandboxes may reach: init, allow, deny, ask, rm, ls, check, log"},
 	{"approve", verb_approve, "answer requests that wait for a yes or no"},
-	{"secret", verb_secret, "set, import, ls and rm: credentials that never go inside"},
+	{"secret", verb_secret, "set, set-custom, import, ls and rm: credentials that never go inside"},
 	{"settings", verb_settings, "list, get, set and unset: what holds for all sandboxes"},
 	{"audit", verb_audit, "verify: the log of what was decided"},
 	{"kit", verb_kit, "validate, inspect, pack and ls: agents and mixins as data"},

@@ -26,7 +26,8 @@ ALLOWED = ["echo.test", "llm.test:443", "ws.test:443", "api.test:443", "github.c
 @pytest.fixture(scope="module")
 def net(world, image):
     """A daemon in the world's host namespace; secrets of two built-in services."""
-    made = rigs.Rig(world.host, {"SBX_TLS_EXTRA_CA": str(world.ca.cert)})
+    made = rigs.Rig(world.host)
+    made.ok("settings", "set", "tls.extraCA", str(world.ca.cert))
     made.claude = "sk-ant-" + os.urandom(24).hex()
     made.ok("policy", "init", "locked-down")
     made.ok("policy", "allow", ",".join(ALLOWED))
@@ -425,6 +426,46 @@ def test_a_secret_is_live_at_once_and_gone_at_once(world, a, net):
     assert curl(a, *ask).text in ("403", "200")
     assert all(world.git_token not in e["head"] for e in requests(world, mark, "api.github.com"))
     net.ok("secret", "set", "github", input=world.git_token + "\n")
+    assert curl(a, *ask).text == "200"
+
+
+def test_a_custom_secret_is_live_with_its_places_and_gone_with_them(world, a, net):
+    value, more = "own-" + os.urandom(8).hex(), "of-the-client"
+    ask = ("-o", "/dev/null", "-w", "%{http_code}", "https://api.test/own")
+    told = net.ok("secret", "set-custom", "--name", "own", "--host", "api.test", "--env", "OWN_TOKEN", "--in", "header:x-own",
+                  "--in", "query:own", "--placeholder", "own-{rand}-x", "--sandbox", "box-a", input=value).errors
+    stand_in = re.search(r"inside, (own-[A-Za-z0-9]{40}-x) stands for it", told)[1]
+    mark = world.mark()
+    assert curl(a, "-H", f"X-Own: k={stand_in}; {more}", *ask).text == "200"
+    assert f"k={value}; {more}" in requests(world, mark, "api.test")[0]["head"]
+    mark = world.mark()
+    assert curl(a, *ask[:-1], f"{ask[-1]}?a=1&own={stand_in}").text == "200"
+    assert f"?a=1&own={value}" in requests(world, mark, "api.test")[0]["line"]
+    # and nowhere else: not in another field, the path, a body, or at another host
+    mark = world.mark()
+    assert curl(a, "-H", f"X-Other: {stand_in}", *ask).text == "403"
+    assert curl(a, *ask[:-1], f"https://api.test/{stand_in}").text == "403"
+    assert curl(a, "-d", f"text={stand_in}", *ask).text == "403"
+    assert curl(a, "-H", f"X-Own: {stand_in}", *ask[:-1], "https://echo.test/x").text == "403"
+    assert value not in json.dumps(world.since(mark))
+    assert value not in a.ok("env; set")
+    net.ok("secret", "rm", "own", "--sandbox", "box-a")
+    mark = world.mark()
+    assert curl(a, "-H", f"X-Own: {stand_in}", *ask).text == "200"  # a text like any other, now
+    assert value not in json.dumps(world.since(mark))
+    assert "own" not in [s["name"] for s in net.json("secret", "ls", "--services", "--json")["services"]]
+
+
+def test_an_authority_of_ones_own_is_trusted_at_once_and_no_longer(world, a, net):
+    ask = ("-o", "/dev/null", "-w", "%{http_code}", "https://echo.test/authority")
+    assert curl(a, *ask).text == "200"
+    net.ok("settings", "unset", "tls.extraCA")
+    assert curl(a, *ask).text == "502"
+    broken = net.base / "broken.pem"
+    broken.write_text("-----BEGIN CERTIFICATE-----\nx\n")
+    net.fails("settings", "set", "tls.extraCA", str(broken))
+    assert curl(a, *ask).text == "502"  # and the way out still stands
+    net.ok("settings", "set", "tls.extraCA", str(world.ca.cert))
     assert curl(a, *ask).text == "200"
 
 
