@@ -190,7 +190,7 @@ static int read_slots(struct vault_config *v, struct err *e)
 	for (uint32_t i = 0; i < v->c.n_credentials; i++) {
 		const struct egress_credential *c = &v->c.credentials[i];
 
-		if (strlen(c->sentinel) < 16)
+		if (strlen(c->sentinel) < SENTINEL_LEAST)
 			return err_set(e, ERR_INVALID, -EINVAL,
 				"credential '%s': its stand-in is too short", c->name);
 		for (uint16_t j = 0; j < c->n_slots; j++) {

@@ -8,7 +8,8 @@
 #include "policy/policy.h"
 #include "proto/egress_config.h"
 
-#define PROXIES_MAX 64
+#define PROXIES_MAX    64
+#define SENTINEL_LEAST 12 /* shorter ones would be found where nobody meant them */
 
 enum proxy_kind { PROXY_DIRECT, PROXY_HTTP, PROXY_HTTPS, PROXY_SOCKS5, PROXY_SOCKS5H };
 

@@ -47,7 +47,7 @@ void cred_clear(struct cred *c)
 	for (unsigned i = 0; i < c->n_scrub; i++)
 		scrub_unref(c->scrub[i]);
 	c->fields.n = 0;
-	c->query = "";
+	c->path = c->query = "";
 	c->body = CRED_BODY_FREE;
 	c->used[0] = c->note[0] = '\0';
 	c->n_owned = c->n_scrub = 0;
@@ -168,6 +168,11 @@ static bool limit_codings(struct cred *c)
 	return cred_put(c, "accept-encoding", want, strlen(want));
 }
 
+bool cred_guard(struct cred *c, const struct cred_ask *a)
+{
+	return c->n_scrub == 0 || (limit_codings(c) && cred_range(c, a));
+}
+
 static bool refuse_path(struct cred_match *l)
 {
 	return cred_refuse(l->c, 403, "ambiguous_path",
@@ -250,6 +255,7 @@ bool cred_apply(struct cred *c, const struct cred_ask *a)
 
 	c->fields.n = a->q->fields.n;
 	memcpy(c->fields.v, a->q->fields.v, c->fields.n * sizeof(c->fields.v[0]));
+	c->path = a->q->path;
 	c->query = a->q->query;
 	if (a->config->c.n_credentials == 0 && a->config->c.n_oauth == 0)
 		return true;
@@ -268,11 +274,11 @@ bool cred_apply(struct cred *c, const struct cred_ask *a)
 		c->body = egress_field(&a->q->fields, "x-amz-content-sha256") ? CRED_BODY_FREE
 									      : CRED_BODY_SIGN;
 	else if (cred_body_is_text(a->q))
-		c->body = CRED_BODY_LOOK;
+		c->body = cred_match_body(&l) ? CRED_BODY_PLACE : CRED_BODY_LOOK;
 	if (c->oauth) {
 		cred_drop(c, "accept-encoding");
 		cred_drop(c, "range");
 		return true;
 	}
-	return c->n_scrub == 0 || (limit_codings(c) && cred_range(c, a));
+	return cred_guard(c, a);
 }

@@ -4,7 +4,7 @@
  * the guest sent in its slot is replaced when it is the stand-in, added when nothing is there, and refused when it
  * is anything else: an attacker's own credential on an allowed host is a way out. A stand-in anywhere else
  * (another host, path, query, other fields, plain http, a small form or JSON body) is refused. Real values
- * stand in c->fields, c->query and c->body only, and are wiped by cred_clear().
+ * stand in c->fields, c->path, c->query and the body only, and are wiped by cred_clear().
  */
 #ifndef EGRESS_CRED_H
 #define EGRESS_CRED_H
@@ -19,13 +19,14 @@
 enum cred_body {
 	CRED_BODY_FREE, /* is passed on as it comes */
 	CRED_BODY_LOOK, /* collected when small: a stand-in in it is refused */
+	CRED_BODY_PLACE, /* placeholders in it are replaced, when it is small */
 	CRED_BODY_TOKEN, /* to a token endpoint: stand-ins in it are replaced */
 	CRED_BODY_SIGN, /* its hash is part of a signature */
 };
 
 struct cred {
 	struct egress_fields fields; /* what is sent */
-	const char *query; /* what is sent */
+	const char *path, *query; /* what is sent */
 	enum cred_body body;
 	char used[128], note[64]; /* for the account; "" for none */
 	struct scrub *scrub[SCRUB_SETS_MAX]; /* counted: what must not come back */
@@ -55,6 +56,8 @@ struct cred_ask {
 bool cred_apply(struct cred *c, const struct cred_ask *a) MUST_USE;
 /* cred_look() - the collected body of a CRED_BODY_LOOK; false as above. Nothing in it is changed. */
 bool cred_look(struct cred *c, const struct cred_ask *a, const struct buf *body) MUST_USE;
+/* cred_place() - the collected body of a CRED_BODY_PLACE, changed in place */
+bool cred_place(struct cred *c, const struct cred_ask *a, struct buf *body) MUST_USE;
 /* cred_swap() - the collected body of a CRED_BODY_TOKEN, changed in place */
 bool cred_swap(struct cred *c, const struct cred_ask *a, struct buf *body) MUST_USE;
 /* cred_sign() - CRED_BODY_SIGN, or a request whose hash stands in a field: sign anew (sigv4.c) */
@@ -67,6 +70,8 @@ bool cred_refuse(struct cred *c, int status, const char *code, const char *fmt, 
 void cred_note(struct cred *c, const char *what); /* for the account, once */
 char *cred_own(
 	struct cred *c, size_t len) MUST_USE; /* memory that cred_clear() wipes; NULL: none */
+/* cred_guard() - ask for an answer that can be looked into, once all is known that is to be masked */
+bool cred_guard(struct cred *c, const struct cred_ask *a) MUST_USE;
 /* cred_range() - a Range field, once all is known that is to be masked in the answer */
 bool cred_range(struct cred *c, const struct cred_ask *a) MUST_USE;
 bool cred_use(

@@ -147,6 +147,26 @@ static bool swap_jwt(struct cred *c, const struct cred_ask *a, struct buf *body,
 	return swap(c, a, body, stand_in, name);
 }
 
+bool cred_place(struct cred *c, const struct cred_ask *a, struct buf *body)
+{
+	const struct vault_config *v = a->config;
+
+	for (size_t i = 0; i < v->n_slots && body->len > 0; i++) {
+		const struct slot *s = &v->slots[i];
+		const char *sentinel = s->credential->sentinel;
+
+		if (s->slot->kind != EGRESS_SLOT_PLACEHOLDER ||
+			strcmp(s->slot->header, CRED_BODY) != 0 ||
+			!slot_matches(s, a->host, a->q->port, a->q->path) ||
+			!memmem(body->data, body->len, sentinel, strlen(sentinel)))
+			continue;
+		if (!cred_use(c, a, s->credential->name) ||
+			!swap(c, a, body, sentinel, s->credential->name))
+			return false;
+	}
+	return cred_look(c, a, body) && cred_guard(c, a);
+}
+
 bool cred_swap(struct cred *c, const struct cred_ask *a, struct buf *body)
 {
 	const struct egress_oauth *o = c->oauth;

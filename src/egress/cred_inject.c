@@ -107,6 +107,35 @@ bool cred_inject_first(struct cred_match *l)
 	return true;
 }
 
+/* inject_path() - escaped, so that it stays within its segment; policy judged the path with the stand-in in it */
+static bool inject_path(struct cred_match *l, const struct slot *s)
+{
+	const char *sentinel = s->credential->sentinel, *at, *from = l->c->path;
+	const struct secret *v = secrets_get(l->a->secrets, s->credential->name);
+	size_t want = strlen(sentinel), n = 0;
+	char *out;
+
+	if (!strstr(from, sentinel))
+		return true;
+	if (!cred_use(l->c, l->a, s->credential->name))
+		return false;
+	if (strspn(v->value, ".") == v->len)
+		return cred_refuse(l->c, 403, "credential_missing",
+			"the secret '%s' cannot stand in a path", s->credential->name);
+	out = cred_own(l->c, strlen(from) / want * 3 * v->len + strlen(from) + 1);
+	if (!out)
+		return cred_refuse(l->c, 503, "limit", "no memory");
+	while ((at = strstr(from, sentinel))) {
+		memcpy(out + n, from, (size_t)(at - from));
+		n += (size_t)(at - from);
+		n += text_percent(v->value, v->len, true, out + n);
+		from = at + want;
+	}
+	memcpy(out + n, from, strlen(from) + 1);
+	l->c->path = out;
+	return true;
+}
+
 bool cred_inject_placeholder(struct cred_match *l, const struct slot *s)
 {
 	const char *sentinel = s->credential->sentinel, *at, *from;
@@ -115,6 +144,8 @@ bool cred_inject_placeholder(struct cred_match *l, const struct slot *s)
 	int i = cred_find(l->c, s->slot->header);
 	char *out;
 
+	if (strcmp(s->slot->header, CRED_PATH) == 0)
+		return inject_path(l, s);
 	if (i < 0 || !strstr(l->c->fields.v[i].value, sentinel))
 		return true;
 	if (!cred_use(l->c, l->a, s->credential->name))

@@ -105,27 +105,10 @@ static bool in_query(const struct cred_match *l, const char *sentinel)
 			      cred_match_holds(own + len, strlen(own + len), sentinel));
 }
 
-static bool anywhere(const struct cred_match *l, const char *sentinel, const char **ret_where)
+static bool in_field(const struct egress_field *f, const char *sentinel)
 {
-	const struct egress_request *q = l->a->q;
-	const struct egress_fields *f = &q->fields;
-
-	*ret_where = "the path";
-	if (cred_match_holds(q->path, strlen(q->path), sentinel))
-		return true;
-	*ret_where = "the query";
-	if (in_query(l, sentinel))
-		return true;
-	for (uint16_t i = 0; i < f->n; i++) {
-		if (l->hit && l->hit_field == i)
-			continue;
-		*ret_where = f->v[i].name;
-		if (cred_match_holds(f->v[i].value, f->v[i].value_len, sentinel) ||
-			in_name(&f->v[i], sentinel) ||
-			holds_basic(f->v[i].value, f->v[i].value_len, sentinel))
-			return true;
-	}
-	return false;
+	return cred_match_holds(f->value, f->value_len, sentinel) || in_name(f, sentinel) ||
+	       holds_basic(f->value, f->value_len, sentinel);
 }
 
 static bool placeholder_ok(const struct cred_match *l, const char *sentinel, const char *where)
@@ -153,17 +136,41 @@ static bool signs_with(const struct cred_match *l, const char *where)
 	return l->c->sign && strcasecmp(where, "authorization") == 0;
 }
 
+/* find_stray() - where @sentinel stands and is not for; NULL: nowhere */
+static const char *find_stray(const struct cred_match *l, const char *sentinel)
+{
+	const struct egress_request *q = l->a->q;
+	const struct egress_fields *f = &q->fields;
+
+	if (cred_match_holds(q->path, strlen(q->path), sentinel) &&
+		!placeholder_ok(l, sentinel, CRED_PATH))
+		return "the path";
+	if (in_query(l, sentinel))
+		return "the query";
+	for (uint16_t i = 0; i < f->n; i++)
+		if (!(l->hit && l->hit_field == i) && in_field(&f->v[i], sentinel) &&
+			!placeholder_ok(l, sentinel, f->v[i].name) && !signs_with(l, f->v[i].name))
+			return f->v[i].name;
+	return NULL;
+}
+
 bool cred_match_no_strays(const struct cred_match *l)
 {
 	const char *sentinel, *where;
 	size_t at = 0;
 
-	while ((sentinel = cred_match_sentinel(l->a->config, &at)))
-		if (sentinel[0] && anywhere(l, sentinel, &where) &&
-			!placeholder_ok(l, sentinel, where) && !signs_with(l, where))
+	while ((sentinel = cred_match_sentinel(l->a->config, &at))) {
+		where = sentinel[0] ? find_stray(l, sentinel) : NULL;
+		if (where)
 			return cred_refuse(l->c, 403, "sentinel",
 				"a credential's stand-in stands in %s, where it is not for", where);
+	}
 	return true;
+}
+
+bool cred_match_body(const struct cred_match *l)
+{
+	return placeholder_ok_any(l, CRED_BODY);
 }
 
 /* ---- slots ---- */

@@ -7,6 +7,10 @@
 #define EGRESS_CRED_MATCH_H
 #include "egress/cred.h"
 
+/* names that a placeholder's slot has instead of a field's */
+#define CRED_PATH ":path"
+#define CRED_BODY ":body"
+
 #define CRED_SLOTS_MAX 16 /* that are for one request; more are not looked at */
 
 /* The slots that are for this request, and where the stand-in was found. */
@@ -34,11 +38,14 @@ bool cred_match_holds(const char *p, size_t len, const char *sentinel);
 /* cred_match_param() - the parameter @name of a query; NULL: absent; *ret_again: there is another */
 const char *cred_match_param(const char *query, const char *name, size_t *ret_len, bool *ret_again);
 
+/* cred_match_body() - is the body a place for placeholders? */
+bool cred_match_body(const struct cred_match *l);
+
 /* cred_inject_slot() - the value of @s into its place, whether something stands there or not */
 bool cred_inject_slot(struct cred_match *l, const struct slot *s) MUST_USE;
 /* cred_inject_first() - the client sent nothing: the first slot whose secret is there */
 bool cred_inject_first(struct cred_match *l) MUST_USE;
-/* cred_inject_placeholder() - every stand-in within the field of @s becomes the value */
+/* cred_inject_placeholder() - every stand-in within the field (or path) of @s becomes the value; bodies come later */
 bool cred_inject_placeholder(struct cred_match *l, const struct slot *s) MUST_USE;
 
 /* cred_body_is_text() - of a kind that clients put credentials in, and that is looked into when small */

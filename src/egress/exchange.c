@@ -133,6 +133,8 @@ static void gathered(struct chan *c)
 	}
 	if (c->cred.body == CRED_BODY_LOOK)
 		ok = cred_look(&c->cred, &a, &c->body);
+	else if (c->cred.body == CRED_BODY_PLACE)
+		ok = cred_place(&c->cred, &a, &c->body);
 	else if (c->cred.body == CRED_BODY_TOKEN)
 		ok = cred_swap(&c->cred, &a, &c->body);
 	if (ok && c->cred.sign)
@@ -148,7 +150,8 @@ static void gathered(struct chan *c)
 /* must_be_whole() - this body cannot be passed on without being looked into */
 static bool must_be_whole(const struct chan *c)
 {
-	return c->cred.body == CRED_BODY_TOKEN || c->cred.body == CRED_BODY_SIGN;
+	return c->cred.body == CRED_BODY_TOKEN || c->cred.body == CRED_BODY_SIGN ||
+	       c->cred.body == CRED_BODY_PLACE;
 }
 
 static size_t gather_max(const struct chan *c)
@@ -190,8 +193,8 @@ void exchange_begin(struct chan *c, const struct egress_frame *f)
 	c->retry_ok =
 		f->end && (strcmp(c->q.method, "GET") == 0 || strcmp(c->q.method, "HEAD") == 0 ||
 				  strcmp(c->q.method, "OPTIONS") == 0);
-	if (!f->end && c->cred.body == CRED_BODY_LOOK && c->body_declared &&
-		c->q.length > VAULT_GATHER_MAX)
+	if (!f->end && (c->cred.body == CRED_BODY_LOOK || c->cred.body == CRED_BODY_PLACE) &&
+		c->body_declared && c->q.length > VAULT_GATHER_MAX)
 		c->cred.body = CRED_BODY_FREE;
 	if (f->end || c->cred.body == CRED_BODY_FREE || c->q.kind == EGRESS_WEBSOCKET)
 		gathered(c);

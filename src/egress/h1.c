@@ -65,7 +65,7 @@ static int put_line(const struct chan *c, const struct up *u, struct buf *b)
 			r = put_host(c, b);
 	}
 	if (r == 0)
-		r = put(b, c->q.path);
+		r = put(b, c->cred.path);
 	if (r == 0)
 		r = put(b, c->cred.query);
 	if (r == 0)

@@ -107,7 +107,7 @@ void h2up_start(struct chan *c, struct up *u)
 		.path = target,
 		.fields = &f};
 	bool end = c->front_end && c->body.len == 0;
-	int n = snprintf(target, sizeof(target), "%s%s", c->q.path, c->cred.query);
+	int n = snprintf(target, sizeof(target), "%s%s", c->cred.path, c->cred.query);
 	int32_t id;
 
 	u->chan = NULL; /* it is everybody's */

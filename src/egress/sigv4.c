@@ -215,7 +215,7 @@ static int put_canonical(const struct sigv4_scope *s, const struct cred *c,
 	int r = buf_addf(out, "%s\n", a->q->method);
 
 	if (r == 0)
-		r = put_path(s, a->q->path, out);
+		r = put_path(s, c->path, out);
 	if (r == 0)
 		r = buf_add(out, "\n", 1);
 	if (r == 0)

@@ -235,6 +235,9 @@ static int take_placeholder(struct parse *p, const struct ynode *v)
 		r = take_text(p, v, "placeholder", &p->slot->header);
 	if (r < 0)
 		return r;
+	/* the path, and small bodies of text: names that no field can have */
+	if (strcmp(p->slot->header, ":path") == 0 || strcmp(p->slot->header, ":body") == 0)
+		return 0;
 	to_lower(p->slot->header);
 	return service_header_ok(p->slot->header) ? 0 : FAULT(p, v, "no header for a credential");
 }

@@ -11,6 +11,7 @@ import hashlib
 import ipaddress
 import json
 import os
+import re
 import socket
 import ssl
 import struct
@@ -285,6 +286,21 @@ def sized(p):
         left -= len(part)
 
 
+def pieces(p):
+    """/pieces: the credential that came, between two rows of dots, or the span of that which Range names."""
+    whole = b"." * 40 + p.field.get("authorization", "").encode() + b"." * 40
+    span = re.fullmatch(r"bytes=(\d*)-(\d*)", p.field.get("range", ""))
+    if not span:
+        p.send(200, whole)
+        return
+    first, last = span.groups()
+    first, last = (max(0, len(whole) - int(last)), len(whole) - 1) if not first else (int(first), min(int(last or len(whole)), len(whole) - 1))
+    if first >= len(whole):
+        p.send(416, b"", [("content-range", f"bytes */{len(whole)}")])
+    else:
+        p.send(206, whole[first:last + 1], [("content-range", f"bytes {first}-{last}/{len(whole)}")])
+
+
 def events(p):
     p.send(200, headers=[("content-type", "text/event-stream")], chunked=True)
     for n in range(int(p.query.get("n", 5))):
@@ -323,6 +339,8 @@ def respond(p):
         p.send(200, digest.hexdigest().encode())
     elif path.startswith("/bytes/"):
         sized(p)
+    elif path == "/pieces":
+        pieces(p)
     elif path == "/sse":
         events(p)
     elif path in ("/token", "/device"):

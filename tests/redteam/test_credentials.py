@@ -210,6 +210,59 @@ def test_cr05_reflection_is_masked(world, held, via, form):
         assert body.startswith(b"before ") and body.endswith(b" after")
 
 
+def test_placeholders_of_one_s_own_in_declared_places_only(world, make_pair):
+    """A field, the path and small bodies, each where a slot says so; the same stand-in elsewhere is refused."""
+    marks, secrets = [sentinel() for _ in range(3)], ["Own/+ " + os.urandom(18).hex() + '"?' for _ in range(3)]
+    pair = make_pair(["api.test:443", "echo.test:443"], [m.Credential(f"own{n}", marks[n], [m.Slot("api.test:443", m.PLACEHOLDER, place)])
+                                                         for n, place in enumerate(("x-hook", ":path", ":body"))])
+    for n, secret in enumerate(secrets):
+        pair.put_secret(f"own{n}", secret)
+    g, mark = Guest(pair), world.mark()
+    assert g.request("api.test", "/a", fields=[("X-Hook", f"key={marks[0]};v=1")]).status == 200
+    assert g.request("api.test", f"/bot{marks[1]}/send").status == 200
+    assert g.request("api.test", "/c", method="POST", fields=[("Content-Type", "application/json")], body=json.dumps({"s": marks[2]}).encode()).status == 200
+    assert g.request("api.test", "/d", method="POST", fields=[("Content-Type", "application/x-www-form-urlencoded")], body=f"s={marks[2]}&x".encode()).status == 200
+    seen = [e for e in world.since(mark) if "head" in e]
+    assert f"x-hook: key={secrets[0]};v=1\r\n" in seen[0]["head"]
+    assert seen[1]["head"].startswith(f"GET /bot{urllib.parse.quote(secrets[1], safe='')}/send HTTP")
+    assert json.loads(seen[2]["body"]) == {"s": secrets[2]}
+    assert urllib.parse.parse_qs(seen[3]["body"])["s"] == [secrets[2]]
+    records = [r for r in pair.audit[:pair.settled()] if r.event == "http"]
+    assert [r.credential for r in records] == ["own0", "own1", "own2", "own2"] and not any(s in repr(records) for s in secrets)
+    answer = g.request("api.test", "/echo?form=raw", method="POST", fields=[("Content-Type", "application/json")], body=json.dumps({"s": marks[2]}).encode())
+    assert answer.status == 200
+    clean(answer.raw, secrets)
+    mark = world.mark()
+    for n, value in enumerate(marks):
+        places = [("/x", dict(fields=[("X-Hook", value)])), (f"/{value}", {}), (f"/?q={value}", {}), ("/x", dict(fields=[("Cookie", value)])),
+                  ("/x", dict(method="POST", body=value.encode(), fields=[("Content-Type", "text/plain")]))]
+        own = {0: 0, 1: 1, 2: 4}[n]
+        for at, (path, more) in enumerate(places):
+            for host in ("api.test", "echo.test"):
+                if host == "echo.test" or at != own:
+                    assert g.request(host, path, **more).status == 403, (host, n, path, more)
+    nothing_sent(world, mark, *secrets, *marks)
+
+
+def test_cr05_a_reflection_asked_for_piece_by_piece(world, held):
+    """Pieces by Range are those of the masked whole, from one byte to all that is left."""
+    whole = held.guest.request("api.test", "/pieces", fields=held.bearer()).body
+    clean(whole, held.secrets)
+    assert whole.startswith(b"." * 40 + b"Bearer *") and whole.endswith(b"*" + b"." * 40)
+
+    def piece(span):
+        return held.guest.request("api.test", "/pieces", fields=[*held.bearer(), ("Range", f"bytes={span}")])
+    for first, last in [(n, n) for n in range(38, len(whole) - 38, 5)] + [(n, n + 6) for n in range(30, len(whole) - 30, 7)]:
+        got = piece(f"{first}-{last}")
+        assert (got.status, got.body) == (206, whole[first:last + 1])
+        assert got.fields["content-range"] == f"bytes {first}-{last}/{len(whole)}"
+    for first in (0, 47, 50, len(whole) - 41, len(whole) - 1):
+        assert piece(f"{first}-").body == whole[first:] and piece(f"-{first + 1}").body == whole[-first - 1:]
+    assert piece(f"{len(whole)}-").status == 416
+    several = piece("40-50,60-70")
+    assert (several.status, several.body) == (200, whole)
+
+
 def test_cr05_whole_requests_echoed_back_and_unknown_encodings(world, held):
     for path in ("/echo?form=json-all", "/echo?via=unknown&form=raw"):
         answer = held.guest.request("api.test", path, fields=held.bearer())

@@ -9,6 +9,9 @@
 #define MARK	 "sbx-standin-eeeeeeeeeeeeeeeeeeeeeeee"
 #define SCOPED	 "sbx-standin-ffffffffffffffffffffffff"
 #define MODEL	 "sbx-standin-gggggggggggggggggggggggg"
+#define HOOK	 "sbx-standin-hhhhhhhhhhhhhhhhhhhhhhhh"
+#define FORMED	 "sbx-standin-iiiiiiiiiiiiiiiiiiiiiiii"
+#define HOOK_KEY "77:AA/../b c?\"x"
 #define REAL	 "ghp_RealRealRealReal0123"
 #define REAL_KEY "key+with/odd=chars&more"
 
@@ -41,6 +44,7 @@ static int set_up(void **state)
 	rig_host(&r, "free.test.example", 443, &o);
 	rig_host(&r, "mark.test.example", 443, &o);
 	rig_host(&r, "model.test.example", 443, &o);
+	rig_host(&r, "hook.test.example", 443, &o);
 	rig_host(&r, "path.test.example", 443, &o);
 	rig_rule(&r, POLICY_ALLOW, "**");
 	rig_slot(&r, "token", TOKEN, EGRESS_SLOT_HEADER, "api.test.example", "Authorization",
@@ -53,11 +57,16 @@ static int set_up(void **state)
 	rig_slot(&r, "scoped", SCOPED, EGRESS_SLOT_HEADER, "path.test.example", "authorization",
 		"Bearer %s", "");
 	r.slots[r.c.n_credentials - 1].path = "/repos/o/r/**";
+	rig_slot(&r, "hook", HOOK, EGRESS_SLOT_PLACEHOLDER, "hook.test.example", ":path", "", "");
+	rig_slot(&r, "formed", FORMED, EGRESS_SLOT_PLACEHOLDER, "hook.test.example", ":body", "",
+		"");
 	rig_slot(&r, "model", MODEL, EGRESS_SLOT_HEADER, "model.test.example", "x-api-key", "%s",
 		"");
 	r.credentials[r.c.n_credentials - 1].pass_body = true;
 	rig_configure(&r);
 	rig_secret(&r, "model", REAL);
+	rig_secret(&r, "hook", HOOK_KEY);
+	rig_secret(&r, "formed", HOOK_KEY);
 	rig_secret(&r, "scoped", REAL);
 	rig_secret(&r, "token", REAL);
 	rig_secret(&r, "other", "other-secret-value");
@@ -330,6 +339,68 @@ static void test_bodies(void **state)
 	}
 }
 
+/* Placeholders in the path and in bodies, where a descriptor says so */
+static void test_other_places(void **state)
+{
+	static const char *const refused[][3] = {
+		/* path, field, value */
+		{"/bot" HOOK "/send", "x-note", HOOK},
+		{"/bot" HOOK "/send", "cookie", FORMED},
+		{"/x/" FORMED, NULL, NULL},
+		{"/x", "referer", "https://hook.test.example/bot" HOOK},
+		{"/x", "authorization", "Bearer " HOOK},
+	};
+	static const struct {
+		const char *type, *body, *length;
+		int status;
+	} bodies[] = {
+		{"application/x-www-form-urlencoded", "a=1&secret=" FORMED "&b=2",
+			"content-length: 42\r\n", 200},
+		{"application/json", "{\"s\":\"" FORMED "\"}", "content-length: 24\r\n", 200},
+		{"application/json", "{\"s\":\"" HOOK "\"}", NULL, 403},
+		{"application/json", "{\"s\":\"" FORMED TOKEN "\"}", NULL, 403},
+		{"application/json", "{\"s\":\"none\"}", "content-length: 12\r\n", 200},
+	};
+	struct egress_request q = rig_get("hook.test.example", "/bot" HOOK "/send");
+	struct answer a;
+
+	(void)state;
+	forget_seen();
+	rig_ask(&r, &q, NULL, &a);
+	assert_int_equal(a.status, 200);
+	assert_string_equal(a.credential, "hook");
+	assert_true(origin_saw(&o, "GET /bot77%3AAA%2F..%2Fb%20c%3F%22x/send HTTP"));
+	assert_null(memmem(a.body.data, a.body.len, "77%3AAA", 7));
+	buf_fini(&a.body);
+	rig_hang_up(&r);
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		q = rig_get("hook.test.example", refused[i][0]);
+		if (refused[i][1])
+			rig_field(&q, refused[i][1], refused[i][2]);
+		rig_ask(&r, &q, NULL, &a);
+		assert_int_equal(a.status, 403);
+		buf_fini(&a.body);
+	}
+	q = rig_get("api.test.example", "/bot" HOOK);
+	rig_ask(&r, &q, NULL, &a);
+	assert_string_equal(a.code, "sentinel");
+	buf_fini(&a.body);
+	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+		q = rig_get("hook.test.example", "/x");
+		q.method = "POST";
+		rig_field(&q, "content-type", bodies[i].type);
+		forget_seen();
+		rig_ask(&r, &q, bodies[i].body, &a);
+		assert_int_equal(a.status, bodies[i].status);
+		if (bodies[i].length)
+			assert_true(origin_saw(&o, bodies[i].length));
+		if (bodies[i].length && i < 2)
+			assert_string_equal(a.credential, "formed");
+		buf_fini(&a.body);
+		rig_hang_up(&r);
+	}
+}
+
 static void test_never_without_tls(void **state)
 {
 	struct egress_request q = rig_get("api.test.example", "/");
@@ -487,6 +558,7 @@ int main(void)
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_twice_in_one_request),
 		cmocka_unit_test(test_bodies),
+		cmocka_unit_test(test_other_places),
 		cmocka_unit_test(test_never_without_tls),
 		cmocka_unit_test(test_no_tunnel_to_a_host_with_a_credential),
 		cmocka_unit_test(test_a_secret_that_is_gone),
