@@ -357,7 +357,7 @@ class Bench:
 
         everyone = ["sbx", "nginx", "mitmproxy", "squid"]
         for label, keys in (("download, HTTP/1.1", {}), ("upload, HTTP/1.1", {"upload": 1}),
-                            ("download, HTTP/2", {"h2": 1})):
+                            ("download, HTTP/2", {"h2": 1}), ("upload, HTTP/2", {"h2": 1, "upload": 1})):
             self.compare(f"bulk {label}", "MB per CPU second", per_cpu, per_second,
                          [n for n in everyone if not (n == "squid" and "h2" in keys)], load="loop", conns=1,
                          bytes=BULK, goals=[("nginx", 0.8)], **keys)

@@ -26,7 +26,12 @@ struct conn {
 	unsigned busy;
 	char out[LOAD_OUT];
 	size_t out_len, out_at;
-	uint64_t up_left; /* of an upload's body */
+	uint64_t up_left; /* of an upload's body; HTTP/2: that is in no frame yet */
+	/* HTTP/2: frames of the body on their way (heap), its stream, and what the peer's windows let through */
+	char *up;
+	size_t up_len, up_at;
+	uint32_t up_id;
+	int64_t window, stream_window, initial_window;
 	/* the answer: HTTP/1 a head, then its body; HTTP/2 a frame's head, then its payload */
 	char head[LOAD_HEAD + 1];
 	size_t head_len;

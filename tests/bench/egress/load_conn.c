@@ -12,7 +12,18 @@
 #define WINDOW (1U << 30)
 #define GIVE   (1U << 22) /* give the connection's window back in such steps */
 
-enum { FRAME_DATA, FRAME_HEADERS, FRAME_RST = 3, FRAME_SETTINGS = 4, FRAME_PING = 6, FRAME_GOAWAY };
+enum {
+	FRAME_DATA,
+	FRAME_HEADERS,
+	FRAME_RST = 3,
+	FRAME_SETTINGS = 4,
+	FRAME_PING = 6,
+	FRAME_GOAWAY,
+	FRAME_WINDOW_UPDATE
+};
+
+#define UP_FRAME 16384 /* bytes of an upload in one frame */
+#define UP_CAP	 (4 * (UP_FRAME + 9))
 
 static SSL_CTX *ctx;
 static uint8_t scratch[65536];
@@ -70,6 +81,7 @@ static void h2_preface(struct conn *c)
 	put_frame(c, 4, 8, 0, 0);
 	put_u32(c, WINDOW);
 	c->next_id = 1;
+	c->window = c->initial_window = 65535;
 }
 
 static void start_tls(struct conn *c)
@@ -128,6 +140,10 @@ void conn_close(struct conn *c)
 	SSL_free(c->ssl);
 	c->ssl = NULL;
 	own_close_fd(&c->fd);
+	free(c->up);
+	c->up = NULL;
+	c->up_len = c->up_at = 0;
+	c->up_left = 0;
 	c->state = CONN_CLOSED;
 	c->busy = 0;
 }
@@ -173,13 +189,18 @@ static void h1_request(struct conn *c)
 
 static void h2_request(struct conn *c, uint32_t id)
 {
+	bool upload = c->j->upload;
 	uint8_t b[256];
 	size_t n = 0, len;
 	char path[32];
 
-	b[n++] = 0x82; /* :method GET */
+	b[n++] = upload ? 0x83 : 0x82; /* :method POST, GET */
 	b[n++] = 0x87; /* :scheme https */
-	len = (size_t)snprintf(path, sizeof(path), "/b/%llu", (unsigned long long)c->j->bytes);
+	if (upload)
+		len = (size_t)snprintf(path, sizeof(path), "/sink");
+	else
+		len = (size_t)snprintf(
+			path, sizeof(path), "/b/%llu", (unsigned long long)c->j->bytes);
 	b[n++] = 0x04; /* :path, not indexed */
 	b[n++] = (uint8_t)len;
 	memcpy(b + n, path, len);
@@ -193,7 +214,17 @@ static void h2_request(struct conn *c, uint32_t id)
 	n += 8;
 	memcpy(b + n, "\x0f\4\3*/*", 6); /* accept */
 	n += 6;
-	put_frame(c, n, FRAME_HEADERS, 5, id);
+	if (upload) {
+		len = (size_t)snprintf(path, sizeof(path), "%llu", (unsigned long long)c->j->bytes);
+		memcpy(b + n, "\x0f\x0d", 2); /* content-length */
+		b[n + 2] = (uint8_t)len;
+		memcpy(b + n + 3, path, len);
+		n += 3 + len;
+		c->up_left = c->j->bytes;
+		c->up_id = id;
+		c->stream_window = c->initial_window;
+	}
+	put_frame(c, n, FRAME_HEADERS, upload ? 4 : 5, id);
 	put(c, b, n);
 }
 
@@ -284,6 +315,33 @@ static bool h1_input(struct conn *c, const uint8_t *p, size_t len)
 	return true;
 }
 
+static uint32_t get_u32(const char *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return ntohl(v);
+}
+
+/* h2_windows() - how much the peer lets through, of its SETTINGS and WINDOW_UPDATEs */
+static void h2_windows(struct conn *c)
+{
+	if (c->frame_type == FRAME_WINDOW_UPDATE) {
+		if (c->frame_id == 0)
+			c->window += get_u32(c->head + 9);
+		else if (c->frame_id == c->up_id)
+			c->stream_window += get_u32(c->head + 9);
+	}
+	if (c->frame_type != FRAME_SETTINGS || (c->frame_flags & 1))
+		return;
+	for (size_t at = 9; at + 6 <= c->head_len; at += 6) {
+		if (c->head[at] != 0 || c->head[at + 1] != 4)
+			continue;
+		c->stream_window += get_u32(c->head + at + 2) - c->initial_window;
+		c->initial_window = get_u32(c->head + at + 2);
+	}
+}
+
 static bool h2_frame_over(struct conn *c)
 {
 	uint8_t type = c->frame_type;
@@ -349,6 +407,7 @@ static bool h2_input(struct conn *c, const uint8_t *p, size_t len)
 		len -= n;
 		if (c->body_left == 0) {
 			c->in_body = false;
+			h2_windows(c);
 			c->head_len = 0;
 			if (!h2_frame_over(c))
 				return false;
@@ -405,23 +464,65 @@ static bool after_connect(struct conn *c)
 	return true;
 }
 
+/* next_frames() - of an upload over HTTP/2, as many as there is room for; false: the windows are closed */
+static bool next_frames(struct conn *c)
+{
+	if (!c->up)
+		c->up = malloc(UP_CAP);
+	if (!c->up)
+		bench_die("no memory");
+	c->up_len = c->up_at = 0;
+	while (c->up_left > 0 && c->up_len + UP_FRAME + 9 <= UP_CAP) {
+		int64_t room = c->window < c->stream_window ? c->window : c->stream_window;
+		size_t n = c->up_left < UP_FRAME ? (size_t)c->up_left : UP_FRAME;
+		uint32_t id = htonl(c->up_id);
+		char *p = c->up + c->up_len;
+
+		if (room <= 0)
+			break;
+		n = (size_t)room < n ? (size_t)room : n;
+		p[0] = 0;
+		p[1] = (char)(n >> 8);
+		p[2] = (char)n;
+		p[3] = FRAME_DATA;
+		p[4] = n == c->up_left; /* END_STREAM */
+		memcpy(p + 5, &id, sizeof(id));
+		memcpy(p + 9, filler, n);
+		c->up_len += 9 + n;
+		c->up_left -= n;
+		c->window -= (int64_t)n;
+		c->stream_window -= (int64_t)n;
+		load_bytes(c, n);
+	}
+	return c->up_len > 0;
+}
+
 static bool write_out(struct conn *c)
 {
-	while (c->out_at < c->out_len || c->up_left > 0) {
-		bool body = c->out_at == c->out_len;
-		size_t n = body ? sizeof(filler) : c->out_len - c->out_at, done;
+	while (c->out_at < c->out_len || c->up_at < c->up_len || c->up_left > 0) {
+		bool head = c->out_at < c->out_len, frames = !head && c->j->h2;
+		const char *from = head ? c->out + c->out_at : filler;
+		size_t n = head ? c->out_len - c->out_at : sizeof(filler), done;
 		int r;
 
-		if (body && n > c->up_left)
+		if (frames) {
+			if (c->up_at == c->up_len && !next_frames(c))
+				return true;
+			from = c->up + c->up_at;
+			n = c->up_len - c->up_at;
+		} else if (!head && n > c->up_left) {
 			n = (size_t)c->up_left;
-		r = SSL_write_ex(c->ssl, body ? filler : c->out + c->out_at, n, &done);
+		}
+		r = SSL_write_ex(c->ssl, from, n, &done);
 		if (r != 1)
 			return waits(c, r) || fail(c, "the connection broke while sending");
-		if (body) {
+		if (head) {
+			c->out_at += done;
+		} else if (frames) {
+			c->up_at += done;
+		} else {
 			c->up_left -= done;
 			load_bytes(c, done);
-		} else {
-			c->out_at += done;
 		}
 	}
 	return true;
