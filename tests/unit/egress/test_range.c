@@ -156,7 +156,7 @@ static void page_script(struct origin_conn *c)
 			first = 0;
 			last = total - 1;
 		}
-		if (first < total && !origin_write(c, PAGE + first, last - first + 1))
+		if (first < total && !origin_write(c, &PAGE[first], last - first + 1))
 			return;
 	}
 }
