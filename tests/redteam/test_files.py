@@ -274,17 +274,18 @@ def test_fs20_absurd_sizes(a, b, outside, size):
 
 
 def test_fs20_deep_trees(a, b, outside):
-    """400 levels: bounded errors, and both sides can remove it all."""
+    """1,000 levels: bounded errors, and both sides can remove it all. 10^4 work as well, but take minutes on an emulated machine (76 s to
+    make, more to remove); the file server by itself goes through them in tests/unit/virtio."""
     run = a.python("""
 import os, sys
 os.chdir(sys.argv[1]); os.mkdir("deep"); os.chdir("deep")
 n = 0
 try:
-    while n < 400: os.mkdir("d"); os.chdir("d"); n += 1
+    while n < 1000: os.mkdir("d"); os.chdir("d"); n += 1
 except OSError as e: print(e)
 print(n)
 """, str(a.ws), timeout=120)
-    assert run.code == 0, run
+    assert run.code == 0 and run.text == "1000\n", run
     a.root(f"rm -rf {a.ws}/deep", timeout=120)
     assert a.ok("echo works") == "works\n"
     if (a.ws / "deep").exists():
@@ -301,14 +302,14 @@ import os, resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (1048576, 1048576))
 fds, err = [], None
 try:
-    for i in range(100000):
+    for i in range(1000000):
         fds.append(os.open(sys.argv[1] + f"/many{i % 50}", os.O_CREAT | os.O_RDWR))
 except OSError as e:
     err = e
 print(len(fds), err)
 """, str(a.ws), timeout=240)
     assert run.code == 0, run
-    assert "Too many open files" in run.text or "ENFILE" in run.text or run.text.startswith("100000"), run
+    assert "[Errno 23] Too many open files in system" in run.text, run
     assert max(fds_of(rig, a).values()) < 70000
     assert a.ok("cat many1 && echo again") == "again\n"
     a.ok("rm -f many*")
