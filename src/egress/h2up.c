@@ -26,6 +26,13 @@ static void pump(struct up *u)
 {
 	bool more = true;
 
+	/* What the queue has no room for goes when it was written: nothing else need ever happen here, as
+	 * a server may open its windows once and for all.
+	 */
+	if (up_queued(u) >= WRITE_AHEAD) {
+		u->was_full = true;
+		return;
+	}
 	while (more && !u->dead && up_queued(u) < WRITE_AHEAD) {
 		size_t before = u->out.len;
 
@@ -36,6 +43,7 @@ static void pump(struct up *u)
 		if (u->out.len == before)
 			break;
 	}
+	u->was_full |= more && up_queued(u) >= WRITE_AHEAD;
 	up_dirty(u);
 }
 

@@ -71,7 +71,8 @@ def test_grpc_calls_of_every_kind_and_a_method_that_is_denied(make_pair, server)
 
 def test_grpc_a_host_that_is_allowed_whole(make_pair, server):
     got = calls(make_pair([m.Rule("grpc.test:443")]))
-    assert got["unary"] == HEALTHY and got["secret"] == "x"
+    assert got["unary"] == got["after"] == HEALTHY and got["secret"] == "x" and got["big"] is True, got
+    assert got["up"] == "100 1000000" and got["both"] == [f"A{n}" for n in range(20)] and len(got["down"]) == 5, got
 
 
 def test_grpc_without_a_rule_for_it(make_pair, server):
