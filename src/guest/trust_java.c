@@ -288,7 +288,6 @@ static int copy_bags(struct der contents, struct buf *out)
 /* wrap_content() - ContentInfo { data, [0] OCTETS of what is in @b } */
 static int wrap_content(struct buf *b)
 {
-	AUTO(buf) oid = {0};
 	AUTO(buf) both = {0};
 	int r = wrap(b, DER_OCTETS);
 
