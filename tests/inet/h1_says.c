@@ -94,6 +94,7 @@ static bool sending_begin(struct sending *s, const struct http_canon *k)
 	s->c.front_end = end;
 	s->c.body_declared = s->c.q.length != EGRESS_LENGTH_UNKNOWN;
 	s->c.cred.fields = s->c.q.fields;
+	s->c.cred.path = s->c.q.path;
 	s->c.cred.query = s->c.q.query;
 	h1_start(&s->c, &s->u);
 	return s->u.out.len > 0;
