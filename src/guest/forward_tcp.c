@@ -157,13 +157,24 @@ static int on_bytes(struct side *from, struct side *to, const uint8_t *p, size_t
 	return (size_t)n < len ? hold(from, p + n, len - (size_t)n) : 0;
 }
 
-/* on_end() - -ECONNRESET: the host refused without a word */
+/* host_listens() - a stream of which only our direction is left may be read there, or be gone */
+static bool host_listens(struct side *host)
+{
+	if (!host->deaf && send(host->fd, "", 0, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		host->deaf = errno == EPIPE || errno == ECONNRESET;
+	return !host->deaf;
+}
+
+/* on_end() - -ECONNRESET: the host refused without a word, or its end is no orderly one: who ends in order
+ * ends its own direction, and hears us until we have ended ours
+ */
 static int on_end(struct side *from, struct side *to)
 {
 	struct conn *c = from->c;
 
 	from->ended = true;
-	if (from == &c->side[HOST] && !c->answered && !c->side[CLIENT].ended)
+	if (from == &c->side[HOST] && !c->side[CLIENT].ended &&
+		(!c->answered || !host_listens(from)))
 		return -ECONNRESET;
 	if (!from->shut && !to->deaf)
 		(void)shutdown(to->fd, SHUT_WR);
@@ -218,14 +229,6 @@ static int watch(struct side *s)
 		return loop_mod_fd(s->src, want);
 	}
 	return 0;
-}
-
-/* host_listens() - a stream of which only our direction is left may be read there, or be gone */
-static bool host_listens(struct side *host)
-{
-	if (!host->deaf && send(host->fd, "", 0, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		host->deaf = errno == EPIPE || errno == ECONNRESET;
-	return !host->deaf;
 }
 
 static void on_linger(void *ctx)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -52,6 +53,30 @@ def serve_pages(context=None):
         server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
+
+
+class Ends:
+    """Says a line, and then ends as it is told by the first byte it hears: r(eset), e(nd)."""
+
+    def __init__(self):
+        self.sock = socket.create_server(("127.0.0.1", 0), backlog=16)
+        self.port = self.sock.getsockname()[1]
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                conn, _ = self.sock.accept()
+            except OSError:
+                return
+            with conn:
+                conn.settimeout(30)
+                conn.sendall(b"ready\n")
+                if conn.recv(1) == b"r":
+                    conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                else:
+                    conn.shutdown(socket.SHUT_WR)
+                    conn.recv(1)
 
 
 class Echo:
@@ -328,14 +353,36 @@ s.sendall(b"y"); s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("
     assert net.echo.ends[seen:] == ["end", "ConnectionResetError"]
 
 
+def test_a_servers_reset_is_no_end(rig, net):
+    """What had come before is there; then a reset is an error inside, and an end is an end."""
+    ends = Ends()
+    assert rig.sbx("policy", "allow", "--sandbox", net.name, f"localhost:{ends.port}").code == 0
+    run = net.python(f"""
+import socket
+for how in (b"r", b"e") * 3:
+    s = socket.create_connection(("host.sbx.internal", {ends.port}), timeout=60)
+    s.settimeout(60)
+    first = s.recv(6)
+    s.sendall(how)
+    try: print(how.decode(), first.decode().strip(), s.recv(10))
+    except ConnectionResetError: print(how.decode(), first.decode().strip(), "reset")
+    s.close()
+""", timeout=120)
+    ends.sock.close()
+    assert run.text == "r ready reset\ne ready b''\n" * 3, run
+
+
 def test_many_at_once(net):
     run = net.python(f"""
 import concurrent.futures, urllib.request
-def one(i): return urllib.request.urlopen("http://host.sbx.internal:{net.http.server_port}/x", timeout=60).read()
+def one(i):
+    r = urllib.request.urlopen("http://host.sbx.internal:{net.http.server_port}/x", timeout=60)
+    return r.status, r.read(), str(r.headers)
 with concurrent.futures.ThreadPoolExecutor(60) as pool:
-    print(sum(b == {TEXT!r} for b in pool.map(one, range(150))))
+    got = list(pool.map(one, range(150)))
+print(len(got), [g for g in got if g[:2] != (200, {TEXT!r})])
 """, timeout=120)
-    assert run.text == "150\n", run
+    assert run.text == "150 []\n", run
 
 
 def test_changes_count_at_once(rig, net):

@@ -214,6 +214,16 @@ static void test_resets(void **state)
 	assert_int_equal(recv(f->client, &c, 1, 0), -1);
 	assert_int_equal(errno, ECONNRESET);
 	own_close_fd(&f->client);
+	/* the host is gone without having ended its direction: what it said is there, then a reset */
+	begin(f);
+	say(f->client, "more");
+	hear(f, f->host, "more");
+	say(f->host, "half");
+	own_close_fd(&f->host);
+	hear(f, f->client, "half");
+	assert_int_equal(recv(f->client, &c, 1, 0), -1);
+	assert_int_equal(errno, ECONNRESET);
+	own_close_fd(&f->client);
 	/* the client breaks off: nobody is left for the host to talk to */
 	begin(f);
 	(void)setsockopt(f->client, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
@@ -234,6 +244,8 @@ static void test_answer_to_one_who_goes_on(void **state)
 	say(f->client, "body");
 	hear(f, f->host, "body");
 	say(f->host, "403");
+	assert_int_equal(shutdown(f->host, SHUT_WR), 0); /* that is how the front ends */
+	turn(f);
 	own_close_fd(&f->host);
 	turn(f);
 	say(f->client, "body");
