@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #define TARGET_MAX (EROFS_SMALL_MAX - 1)
+#define PASSES_MAX 16 /* hard links to hard links that are hidden: each costs the layer once more */
 
 struct layer_reader {
 	struct layer_limits left;
@@ -167,7 +168,9 @@ static int add(struct layer_reader *r, struct err *e)
 	if (t->type != TAR_HARDLINK)
 		return add_other(r, e);
 	f = r->again ? TREE_OK : tree_link(r->t, t->path, t->linkname);
-	return f == TREE_OK || f == TREE_HIDDEN ? 0 : tree_err(f, t->path, e);
+	if (f == TREE_OK || f == TREE_HIDDEN)
+		f = tree_wants_link(r->t, t->path, t->linkname);
+	return f == TREE_OK ? 0 : tree_err(f, t->path, e);
 }
 
 static int end_file(struct layer_reader *r, struct err *e)
@@ -264,16 +267,21 @@ static int run(struct layer_reader *r, const struct layer *l, struct err *e)
 int layer_apply(struct layer_reader *r, const struct layer *l, struct tree *t, struct erofs *w,
 	struct err *e)
 {
-	size_t waiting = tree_waiting(t);
+	size_t waits = tree_waits(t);
 	int n;
 
 	r->t = t;
 	r->w = w;
 	r->again = false;
 	n = run(r, l, e);
-	if (n < 0 || tree_waiting(t) <= waiting)
-		return n;
-	/* The file of a hard link is of this very layer, and hidden: it was passed by. */
-	r->again = true;
-	return run(r, l, e);
+	/* What a hard link waits for may be of this very layer, and hidden: then it was passed by; and it may be
+	 * a hard link itself.
+	 */
+	for (unsigned i = 0; n == 0 && tree_waiting(t) && tree_waits(t) != waits && i < PASSES_MAX;
+		i++) {
+		waits = tree_waits(t);
+		r->again = true;
+		n = run(r, l, e);
+	}
+	return n;
 }

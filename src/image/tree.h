@@ -80,6 +80,13 @@ bool tree_wants(const struct tree *t, const char *path);
 size_t tree_waiting(const struct tree *t); /* links that wait */
 bool tree_found(struct tree *t, const char *path, uint64_t nid, enum tree_type type) MUST_USE;
 
+/* tree_wants_link() - the layer has @path as a hard link to @target, seen or not: who waits for @path has it, or
+ * waits for @target from now on. Does nothing when nobody waits.
+ */
+enum tree_fault tree_wants_link(struct tree *t, const char *path, const char *target) MUST_USE;
+/* tree_waits() - how often waiting began: what is waited for may stand in the layer before where that was found out */
+size_t tree_waits(const struct tree *t);
+
 struct tree_counts {
 	uint64_t dirs, files, symlinks, fifos, links;
 };

@@ -84,6 +84,37 @@ bool tree_wants(const struct tree *t, const char *path)
 	return false;
 }
 
+size_t tree_waits(const struct tree *t)
+{
+	return t->n_waits;
+}
+
+enum tree_fault tree_wants_link(struct tree *t, const char *path, const char *target)
+{
+	const struct tree_node *file;
+	enum tree_fault f = TREE_OK;
+	tree_ref to;
+
+	if (!tree_wants(t, path))
+		return TREE_OK;
+	to = named(t, target);
+	file = &t->node[to];
+	if (to && file->layer == t->layer &&
+		(file->type == TREE_FILE || file->type == TREE_SYMLINK || file->type == TREE_FIFO))
+		return tree_found(t, path, file->nid, (enum tree_type)file->type) ? TREE_OK
+										  : TREE_NO_MEMORY;
+	for (uint32_t i = *bucket_of(t, path); i && f == TREE_OK; i = t->wait[i - 1].next) {
+		tree_ref node = t->wait[i - 1].node;
+
+		if (!node || strcmp(t->text + t->wait[i - 1].target, path) != 0)
+			continue;
+		t->wait[i - 1].node = 0;
+		t->waiting--;
+		f = wait_for(t, node, target);
+	}
+	return f;
+}
+
 size_t tree_waiting(const struct tree *t)
 {
 	return t->waiting;

@@ -179,8 +179,7 @@ class Tree:
             if parent is None:
                 continue
             if name == ".wh..wh..opq":
-                for n in [n for n, node in parent.names.items() if id(node) not in mine]:
-                    self.remove(parent, n, mine)
+                self.purge(parent, mine)
             elif name.startswith(".wh."):
                 old = parent.names.get(name[4:])
                 if old is not None and id(old) not in mine:
@@ -188,12 +187,16 @@ class Tree:
             else:
                 self.put(parent, name, e, mine)
 
+    def purge(self, node, mine):
+        """Nothing in there stays but what the same layer has put there."""
+        for name, child in list(node.names.items()):
+            self.purge(child, mine)
+            if id(child) not in mine and not child.names:
+                del node.names[name]
+
     def remove(self, parent, name, mine):
-        """What the same layer has put in there stays."""
-        node = parent.names[name]
-        for n in [n for n, child in node.names.items() if id(child) not in mine]:
-            self.remove(node, n, mine)
-        if not node.names:
+        self.purge(parent.names[name], mine)
+        if not parent.names[name].names:
             del parent.names[name]
 
     def put(self, parent, name, e, mine):
@@ -248,7 +251,7 @@ def random_layer(r, before):
         if kind == "d":
             entries.append(Entry(path, "d", mode=r.choice([0o700, 0o755, 0o1777]), uid=r.choice([0, 0, 1000])))
             dirs.add(path)
-        elif kind == "i":
+        elif kind == "i" and f"{path}/f" not in files:
             entries.append(Entry(f"{path}/f", "f", str(r.random())))
             files[f"{path}/f"] = True
         elif kind == "f":
@@ -309,11 +312,12 @@ def test_behind_a_symlink_of_a_layer_below(store, tmp_path):
 
 def test_hard_links_to_what_is_hidden(store, tmp_path):
     layers = [[Entry("a", "f", "one"), Entry("d", "d"), Entry("d/x", "f", "two" * 3000)],
-              [Entry("a", "f", "new"), Entry("b", "h", "a"), Entry("c", "h", "b"), Entry(".wh.d", "f")],
-              [Entry("a", "f", "newest"), Entry("e", "l", "a")]]
+              [Entry("a", "f", "new"), Entry("b", "h", "a"), Entry("c", "h", "b"), Entry(".wh.d", "f"),
+               Entry("f", "f", "far"), Entry("g", "h", "f"), Entry("h", "h", "g"), Entry("i", "h", "h")],
+              [Entry("a", "f", "newest"), Entry("e", "l", "a"), Entry(".wh.f", "f"), Entry(".wh.g", "f"), Entry(".wh.h", "f")]]
     assert store.load(Layout(tmp_path / "l", layers)).code == 0
     found = on_disk(store.unpack(tmp_path))
-    assert {n: v[1] for n, v in found.items()} == {"/a": b"newest", "/b": b"new", "/c": b"new", "/e": b"a"}
+    assert {n: v[1] for n, v in found.items()} == {"/a": b"newest", "/b": b"new", "/c": b"new", "/e": b"a", "/i": b"far"}
 
 
 def test_what_the_image_says_is_kept(store, tmp_path):

@@ -40,6 +40,7 @@ static void put(struct tree *t, struct erofs *w, const char *path, uint8_t what,
 
 	if (what % 8 == 4) {
 		(void)!tree_link(t, path, other);
+		(void)!tree_wants_link(t, path, other);
 		return;
 	}
 	if (what % 8 == 3) {

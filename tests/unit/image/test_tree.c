@@ -30,6 +30,8 @@ static enum tree_fault build(struct tree *t, const char *const *entry)
 			tree_meta(t, node, &(struct erofs_inode){.mode = 0700});
 		if (f == TREE_OK && (kind == 'f' || kind == 'l'))
 			assert_true(tree_file(t, node, nid, kind == 'l' ? target : NULL));
+		if (kind == 'h')
+			f = tree_wants_link(t, name, target);
 		if (kind == 'f' && tree_wants(t, name))
 			assert_true(tree_found(t, name, nid, TREE_FILE));
 	}
@@ -121,6 +123,22 @@ static void test_hard_links(void **state)
 	tree_free(t);
 }
 
+/* What is waited for is a hard link of the layer itself: of a file that is seen, and of one below. */
+static void test_hidden_links(void **state)
+{
+	struct tree *t = tree_new();
+
+	(void)state;
+	assert_int_equal(
+		build(t, ENTRIES("f a", "-", "f m", "h c a", "h a m", "-", "f x")), TREE_OK);
+	assert_int_equal(number(t, "c"), 2);
+	tree_free(t);
+	t = tree_new();
+	assert_int_equal(build(t, ENTRIES("f a", "-", "h c a", "-", "h a m", "-", "f m")), TREE_OK);
+	assert_int_equal(number(t, "c"), 6);
+	tree_free(t);
+}
+
 static void test_faults(void **state)
 {
 	const struct {
@@ -176,6 +194,7 @@ int main(void)
 		cmocka_unit_test(test_replaced_twice),
 		cmocka_unit_test(test_behind_symlinks),
 		cmocka_unit_test(test_hard_links),
+		cmocka_unit_test(test_hidden_links),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_limits),
 	};
