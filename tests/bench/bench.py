@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -223,6 +224,45 @@ def bench_memory(runs):
         rig.close()
 
 
+HOLD = "import socket; s = socket.create_connection(('host.sbx.internal', {port})); s.sendall(bytes(1)); s.recv(1)"
+
+
+def bench_policy(runs):
+    """A rule's way into a running sandbox. The command returns once both of its processes judge by it."""
+    rig = rigs.Rig()
+    try:
+        box = rig.create("bench").start()
+        allowed, denied, cut = [], [], []
+        for _ in range(runs):
+            with socket.create_server(("127.0.0.1", 0)) as listener:  # a port of its own: rules stay
+                listener.settimeout(30)
+                port = listener.getsockname()[1]
+                begin = time.perf_counter()
+                rig.ok("policy", "allow", "--sandbox", box.name, f"localhost:{port}")
+                allowed.append((time.perf_counter() - begin) * 1000)
+                client = rig.popen("exec", box.name, "--", "python3", "-c", HOLD.format(port=port))
+                peer, _ = listener.accept()
+            with peer:
+                peer.settimeout(30)
+                assert peer.recv(1) == bytes(1)
+                begin = time.perf_counter()
+                command = rig.popen("policy", "deny", "--sandbox", box.name, f"localhost:{port}")
+                try:
+                    assert peer.recv(1) == b""
+                except ConnectionResetError:
+                    pass
+                cut.append((time.perf_counter() - begin) * 1000)
+                assert command.wait(30) == 0
+                denied.append((time.perf_counter() - begin) * 1000)
+            client.kill()
+            client.wait(30)
+        record("sbx policy allow, until a running sandbox judges by it", allowed, target=100)
+        record("sbx policy deny, until a running sandbox judges by it", denied, target=100)
+        record("sbx policy deny, until the server of an open stream sees it cut", cut, target=100)
+    finally:
+        rig.close()
+
+
 def bench_program(name, runs):
     """A program of tests/bench that prints its own JSON lines."""
     program = BUILD / "tests/bench" / f"bench_{name}"
@@ -242,7 +282,7 @@ def bench_egress(runs):
 
 
 GROUPS = {"cli": bench_cli, "exec": bench_exec, "run": bench_run, "memory": bench_memory,
-          "egress": bench_egress, "fs": lambda runs: bench_program("fs", runs), "vsock": lambda runs: bench_program("vsock", runs),
+          "policy": bench_policy, "egress": bench_egress, "fs": lambda runs: bench_program("fs", runs), "vsock": lambda runs: bench_program("vsock", runs),
           "kit": lambda runs: bench_program("kit", runs)}
 
 
