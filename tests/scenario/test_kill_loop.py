@@ -81,14 +81,14 @@ def boxes(rig, image):
     return found
 
 
-def wait_ended(rig, name, killed, where, timeout=15):
+def wait_ended(rig, name, before, where, timeout=15):
     """The sandbox has ended; or it has ended and runs anew by now, because the client had not begun yet."""
     end = time.monotonic() + timeout
     while True:
-        status, machine = rig.boxes()[name]["status"], set(rig.machine_of(name))
-        if status in ("crashed", "stopped") or (status in ("starting", "running") and machine and not machine & killed):
+        status, group = rig.boxes()[name]["status"], set(rig.group_of(name))
+        if status in ("crashed", "stopped") or (status in ("starting", "running") and not group & set(before)):
             return
-        assert time.monotonic() < end, (where, status, machine, killed)
+        assert time.monotonic() < end, (where, status, group, before)
         time.sleep(0.02)
 
 
@@ -110,7 +110,7 @@ def one_kill(rig, boxes, name, kind, pause, where):
     assert listed.code == 0, (where, listed)
     assert set(listed.text.split()) == set(NAMES), where
     if ends:
-        wait_ended(rig, name, {pid for k in ends for pid in found[k]}, where)
+        wait_ended(rig, name, before, where)
         client.stdout.close()
         assert client.wait(20) != 0, (where, "what was cut off is no success")
         # A client that had not begun yet starts the sandbox anew: what it was made of before is gone.
