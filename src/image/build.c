@@ -21,6 +21,7 @@
 #define BUILD_LIMIT_MS (60 * 60 * 1000)
 #define BUILD_TAIL     4096
 #define BUILD_WORK     ".build"
+#define FOLLOW_CHUNK   4096
 
 struct build {
 	const struct image_build *ask;
@@ -67,11 +68,6 @@ bool image_stop_wanted(const bool *interrupted)
 	return interrupted && *(const volatile bool *)interrupted;
 }
 
-static bool stop_wanted(const struct build *b)
-{
-	return image_stop_wanted(b->ask->interrupted);
-}
-
 static int find_script(struct build *b, struct err *e)
 {
 	const struct paths *p = b->ask->paths;
@@ -106,29 +102,33 @@ static int one_line(struct build *b, char *line)
 	return 0;
 }
 
-static int take_lines(struct build *b, struct buf *in)
+static int on_line(void *ctx, char *line, size_t len)
 {
-	char *end;
-
-	while (in->len && (end = memchr(in->data, '\n', in->len))) {
-		int r;
-
-		*end = '\0';
-		r = one_line(b, in->data);
-		if (r < 0)
-			return r;
-		buf_eat(in, (size_t)(end - in->data) + 1);
-	}
-	return 0;
+	(void)len;
+	return one_line(ctx, line);
 }
 
-/* follow() - take progress until the script closes its end */
-static int follow(struct build *b, int fd)
+static int take_lines(struct buf *in, image_line_fn line, void *ctx)
+{
+	char *end;
+	int r = 0;
+
+	while (r == 0 && in->len && (end = memchr(in->data, '\n', in->len))) {
+		size_t len = (size_t)(end - in->data);
+
+		*end = '\0';
+		r = line(ctx, in->data, len);
+		buf_eat(in, len + 1);
+	}
+	return r;
+}
+
+int image_follow(int fd, const bool *interrupted, size_t max, image_line_fn line, void *ctx)
 {
 	int64_t deadline = clock_ms() + BUILD_LIMIT_MS;
 	AUTO(buf) in;
 
-	buf_init(&in, PROGRESS_MAX);
+	buf_init(&in, max);
 	for (;;) {
 		/* short waits: a signal between the look and the wait would else be slept over */
 		int64_t step = clock_ms() + 200;
@@ -136,7 +136,7 @@ static int follow(struct build *b, int fd)
 		ssize_t n;
 		int r;
 
-		if (stop_wanted(b))
+		if (image_stop_wanted(interrupted))
 			return -EINTR;
 		if (step > deadline)
 			return -ETIMEDOUT;
@@ -144,14 +144,14 @@ static int follow(struct build *b, int fd)
 		if (r == -ETIMEDOUT)
 			continue;
 		if (r == 0)
-			r = buf_room(&in, 4096, &room);
+			r = buf_room(&in, FOLLOW_CHUNK, &room);
 		if (r < 0)
 			return r;
-		n = read(fd, room, 4096);
+		n = read(fd, room, FOLLOW_CHUNK);
 		if (n <= 0)
 			return n < 0 ? -errno : 0;
 		buf_grew(&in, (size_t)n);
-		r = take_lines(b, &in);
+		r = take_lines(&in, line, ctx);
 		if (r < 0)
 			return r;
 	}
@@ -240,7 +240,7 @@ static int spawn_and_follow(struct build *b, struct err *e)
 		run_script(b, log, to);
 	(void)setpgid(b->pid, b->pid); /* both sides set it: whoever comes first */
 	own_close_fd(&to);
-	r = follow(b, from);
+	r = image_follow(from, b->ask->interrupted, PROGRESS_MAX, on_line, b);
 	ended = reap(b, r < 0);
 	if (r == -EINTR)
 		return err_set(e, ERR_TIMEOUT, r, "interrupted; nothing is left of it");

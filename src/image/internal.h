@@ -29,6 +29,13 @@ int image_store_name(
 int image_lock_store(const struct image_store *store, const bool *interrupted,
 	image_progress_fn progress, void *ctx, struct err *e) MUST_USE;
 bool image_stop_wanted(const bool *interrupted);
+/* image_line_fn() - a whole line, terminated; a negative errno ends the following */
+typedef int (*image_line_fn)(void *ctx, char *line, size_t len);
+/* image_follow() - the lines of a child, at most @max bytes each, until it closes its end: 0
+ * -EINTR when @interrupted, -ETIMEDOUT after an hour, or what @line said.
+ */
+int image_follow(
+	int fd, const bool *interrupted, size_t max, image_line_fn line, void *ctx) MUST_USE;
 void image_remove_leftovers(const struct image_store *s); /* needs the lock */
 /* image_remove_tree() - links are not followed, mounts not entered */
 void image_remove_tree(const char *dir);

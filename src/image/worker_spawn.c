@@ -1,12 +1,9 @@
 #include "image/worker_spawn.h"
-#include "base/clock.h"
-#include "base/io.h"
 #include "image/internal.h"
 #include "jail/spawn.h"
 #include "json/apierr.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +11,6 @@
 #include <sys/wait.h>
 
 #define LINE_MAX_BYTES (2U << 20)
-#define WORK_LIMIT_MS  (60 * 60 * 1000)
 #define FIRST_PERCENT  10
 #define LAST_PERCENT   95
 
@@ -27,8 +23,9 @@ struct follower {
 };
 
 /* one_line() - "P done all", "R {...}", "E {...}" */
-static int one_line(struct follower *f, char *line, size_t len)
+static int one_line(void *ctx, char *line, size_t len)
 {
+	struct follower *f = ctx;
 	unsigned long long done, all;
 	AUTO_JS o = NULL;
 
@@ -50,54 +47,6 @@ static int one_line(struct follower *f, char *line, size_t len)
 	else
 		f->r = apierr_from(js_get(o, "error"), f->e);
 	return 0;
-}
-
-static int take_lines(struct follower *f, struct buf *in)
-{
-	char *end;
-	int r = 0;
-
-	while (r == 0 && in->len && (end = memchr(in->data, '\n', in->len))) {
-		size_t len = (size_t)(end - in->data);
-
-		*end = '\0';
-		r = one_line(f, in->data, len);
-		buf_eat(in, len + 1);
-	}
-	return r;
-}
-
-static int follow(struct follower *f, int fd)
-{
-	int64_t deadline = clock_ms() + WORK_LIMIT_MS;
-	AUTO(buf) in;
-
-	buf_init(&in, LINE_MAX_BYTES);
-	for (;;) {
-		int64_t step = clock_ms() + 200; /* short waits, see build.c */
-		char *room;
-		ssize_t n;
-		int r;
-
-		if (image_stop_wanted(f->job->interrupted))
-			return -EINTR;
-		if (step > deadline)
-			return -ETIMEDOUT;
-		r = io_wait(fd, POLLIN, step);
-		if (r == -ETIMEDOUT)
-			continue;
-		if (r == 0)
-			r = buf_room(&in, 65536, &room);
-		if (r < 0)
-			return r;
-		n = read(fd, room, 65536);
-		if (n <= 0)
-			return n < 0 ? -errno : 0;
-		buf_grew(&in, (size_t)n);
-		r = take_lines(f, &in);
-		if (r < 0)
-			return r;
-	}
 }
 
 static int spawn(const struct worker_job *job, int report, pid_t *ret_pid, struct err *e)
@@ -157,7 +106,7 @@ int worker_do(const struct worker_job *job, struct js **ret_result, struct err *
 	if (r < 0)
 		return r;
 	own_close_fd(&to);
-	r = follow(&f, from);
+	r = image_follow(from, job->interrupted, LINE_MAX_BYTES, one_line, &f);
 	status = end_of(pid, r < 0);
 	if (r == 0 && f.said && f.result && status == 0) {
 		*ret_result = f.result;
