@@ -6,9 +6,17 @@
 #include <string.h>
 #include <yaml.h>
 
+struct anchor {
+	char name[64];
+	unsigned node;
+};
+
 struct reader {
 	struct ytree tree;
 	struct err *e;
+	struct anchor anchors[YAML_ANCHORS_MAX];
+	unsigned n_anchors;
+	size_t copied; /* bytes */
 	unsigned open[YAML_DEPTH_MAX]; /* collections that are not closed yet */
 	unsigned last[YAML_DEPTH_MAX]; /* the latest child of each */
 	unsigned depth;
@@ -128,6 +136,8 @@ static int attach(struct reader *rd, unsigned i, yaml_mark_t mark)
 		t->nodes[rd->last[rd->depth - 1]].next = i;
 	rd->last[rd->depth - 1] = i;
 	parent->count++;
+	if (key && t->nodes[i].plain && strcmp(t->nodes[i].text, "<<") == 0)
+		return mark_fault(rd, mark, "merge keys (<<) are not allowed");
 	if (key && key_seen(t, parent, &t->nodes[i]))
 		return mark_fault(rd, mark, "the key '%.64s' is here twice", t->nodes[i].text);
 	return 0;
@@ -147,48 +157,148 @@ static int add_node(
 	return 0;
 }
 
+/* set_text() - of scalar @i; @text may be that of another node */
+static int set_text(struct reader *rd, unsigned i, const char *text, size_t len, bool plain)
+{
+	struct ynode *n = &rd->tree.nodes[i];
+
+	n->plain = plain;
+	n->len = len;
+	n->text = malloc(len + 1);
+	if (!n->text)
+		return err_sys(rd->e, -ENOMEM, "read '%s'", rd->tree.file);
+	memcpy(n->text, text, len);
+	n->text[len] = '\0';
+	return 0;
+}
+
+/* ---- anchors and aliases ---- */
+
+static const struct anchor *find_anchor(const struct reader *rd, const char *name)
+{
+	for (unsigned i = 0; i < rd->n_anchors; i++)
+		if (strcmp(rd->anchors[i].name, name) == 0)
+			return &rd->anchors[i];
+	return NULL;
+}
+
+/* take_anchor() - node @i is called @name (NULL: it is not) */
+static int take_anchor(struct reader *rd, const yaml_char_t *name, unsigned i, yaml_mark_t mark)
+{
+	struct anchor *a = &rd->anchors[rd->n_anchors];
+
+	if (!name)
+		return 0;
+	if (rd->n_anchors == YAML_ANCHORS_MAX)
+		return mark_fault(rd, mark, "more than %d anchors", YAML_ANCHORS_MAX);
+	if (strlen((const char *)name) >= sizeof(a->name))
+		return mark_fault(rd, mark, "the name of the anchor is too long");
+	if (find_anchor(rd, (const char *)name))
+		return mark_fault(rd, mark, "the anchor '%s' is here twice", (const char *)name);
+	(void)snprintf(a->name, sizeof(a->name), "%s", (const char *)name);
+	a->node = i;
+	rd->n_anchors++;
+	return 0;
+}
+
+/* copy_node() - @from alone, hung where the document now is; *ret_index is the copy */
+static int copy_node(struct reader *rd, unsigned from, const yaml_event_t *ev, unsigned *ret_index)
+{
+	struct ynode was = rd->tree.nodes[from]; /* by value: adding a node may move them */
+	unsigned i;
+	int r = add_node(rd, was.kind, ev, &i);
+
+	if (r < 0)
+		return r;
+	rd->tree.nodes[i].line = was.line;
+	rd->tree.nodes[i].column = was.column;
+	if (was.kind == YNODE_SCALAR) {
+		rd->copied += was.len;
+		if (rd->copied > YAML_COPIED_MAX)
+			return mark_fault(rd, ev->start_mark,
+				"aliases stand for more than %u KiB of text",
+				YAML_COPIED_MAX >> 10);
+		r = set_text(rd, i, was.text, was.len, was.plain);
+	}
+	if (r == 0)
+		r = attach(rd, i, ev->start_mark);
+	*ret_index = i;
+	return r;
+}
+
+/* on_alias() - walks what the anchor names as if it stood here: all limits hold for it */
+static int on_alias(struct reader *rd, const yaml_event_t *ev)
+{
+	const struct anchor *a = find_anchor(rd, (const char *)ev->data.alias.anchor);
+	unsigned at[YAML_DEPTH_MAX + 1], floor = rd->depth, i;
+
+	if (!a)
+		return mark_fault(rd, ev->start_mark, "no anchor '%.64s' before this alias",
+			(const char *)ev->data.alias.anchor);
+	for (i = 0; i < rd->depth; i++)
+		if (rd->open[i] == a->node)
+			return mark_fault(rd, ev->start_mark, "an alias for what is around it");
+	at[floor] = a->node;
+	for (;;) {
+		unsigned from = at[rd->depth];
+		int r = copy_node(rd, from, ev, &i);
+
+		if (r < 0)
+			return r;
+		if (rd->tree.nodes[from].kind != YNODE_SCALAR) {
+			if (rd->depth == YAML_DEPTH_MAX)
+				return mark_fault(rd, ev->start_mark,
+					"nested deeper than %d levels", YAML_DEPTH_MAX);
+			rd->open[rd->depth++] = i;
+			at[rd->depth] = rd->tree.nodes[from].first;
+		} else if (rd->depth > floor) {
+			at[rd->depth] = rd->tree.nodes[from].next;
+		}
+		while (rd->depth > floor && at[rd->depth] == 0) {
+			rd->depth--;
+			if (rd->depth > floor)
+				at[rd->depth] = rd->tree.nodes[at[rd->depth]].next;
+		}
+		if (rd->depth == floor)
+			return 0;
+	}
+}
+
+/* ---- events ---- */
+
 static int on_scalar(struct reader *rd, const yaml_event_t *ev)
 {
 	const char *value = (const char *)ev->data.scalar.value;
 	size_t len = ev->data.scalar.length;
-	struct ynode *n;
 	unsigned i;
 	int r;
 
-	if (ev->data.scalar.anchor)
-		return mark_fault(rd, ev->start_mark, "anchors are not allowed");
 	if (ev->data.scalar.tag)
 		return mark_fault(rd, ev->start_mark, "tags are not allowed");
 	if (memchr(value, '\0', len))
 		return mark_fault(rd, ev->start_mark, "a NUL character is not allowed");
 	r = add_node(rd, YNODE_SCALAR, ev, &i);
-	if (r < 0)
-		return r;
-	n = &rd->tree.nodes[i];
-	n->plain = ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-	n->len = len;
-	n->text = malloc(len + 1);
-	if (!n->text)
-		return err_sys(rd->e, -ENOMEM, "read '%s'", rd->tree.file);
-	memcpy(n->text, value, len);
-	n->text[len] = '\0';
-	return attach(rd, i, ev->start_mark);
+	if (r == 0)
+		r = set_text(rd, i, value, len, ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE);
+	if (r == 0)
+		r = take_anchor(rd, ev->data.scalar.anchor, i, ev->start_mark);
+	return r == 0 ? attach(rd, i, ev->start_mark) : r;
 }
 
-static int on_open(
-	struct reader *rd, const yaml_event_t *ev, enum ynode_kind kind, bool anchor, bool tag)
+static int on_open(struct reader *rd, const yaml_event_t *ev, enum ynode_kind kind,
+	const yaml_char_t *anchor, bool tag)
 {
 	unsigned i;
 	int r;
 
-	if (anchor)
-		return mark_fault(rd, ev->start_mark, "anchors are not allowed");
 	if (tag)
 		return mark_fault(rd, ev->start_mark, "tags are not allowed");
 	if (rd->depth == YAML_DEPTH_MAX)
 		return mark_fault(
 			rd, ev->start_mark, "nested deeper than %d levels", YAML_DEPTH_MAX);
 	r = add_node(rd, kind, ev, &i);
+	if (r == 0)
+		r = take_anchor(rd, anchor, i, ev->start_mark);
 	if (r == 0)
 		r = attach(rd, i, ev->start_mark);
 	if (r == 0)
@@ -221,7 +331,7 @@ static int on_event(struct reader *rd, const yaml_event_t *ev)
 	case YAML_DOCUMENT_START_EVENT:
 		return on_document(rd, ev);
 	case YAML_ALIAS_EVENT:
-		return mark_fault(rd, ev->start_mark, "aliases are not allowed");
+		return on_alias(rd, ev);
 	case YAML_SCALAR_EVENT:
 		return on_scalar(rd, ev);
 	case YAML_SEQUENCE_START_EVENT:

@@ -1,10 +1,14 @@
 /* ytree.h - strict YAML text to a tree with places; no I/O
  *
- * One document of plain mappings, sequences and scalars. Refused: anchors, aliases, tags,
- * directives, a second document, a byte order mark, duplicate keys, keys that are not scalars, NUL
- * in a scalar, more than YAML_DEPTH_MAX levels, YAML_ITEMS_MAX entries in one collection or
- * YAML_NODES_MAX nodes. Scalars stay text: nothing turns into a number or a truth value by itself.
- * Built with a fixed stack, never by recursion: libyaml's own nesting has no limit.
+ * One document of plain mappings, sequences and scalars. Refused: tags, directives, a second
+ * document, a byte order mark, duplicate keys, keys that are not scalars, merge keys ("<<"), NUL in a
+ * scalar, more than YAML_DEPTH_MAX levels, YAML_ITEMS_MAX entries in one collection or YAML_NODES_MAX
+ * nodes. Scalars stay text: nothing turns into a number or a truth value by itself. Built with a fixed
+ * stack, never by recursion: libyaml's own nesting has no limit.
+ *
+ * An alias becomes a copy of what its anchor names, so that whoever reads the tree sees none: copies
+ * count as nodes (a bomb ends at YAML_NODES_MAX), their text up to YAML_COPIED_MAX; their places are
+ * those of the original. An anchor is named once, before its aliases, and none within itself.
  */
 #ifndef KIT_YTREE_H
 #define KIT_YTREE_H
@@ -12,9 +16,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define YAML_DEPTH_MAX 32
-#define YAML_ITEMS_MAX 256
-#define YAML_NODES_MAX 8192
+#define YAML_DEPTH_MAX	 32
+#define YAML_ITEMS_MAX	 256
+#define YAML_NODES_MAX	 8192
+#define YAML_ANCHORS_MAX 64
+#define YAML_COPIED_MAX	 (1U << 20) /* bytes of scalars that aliases stand for */
 
 enum ynode_kind { YNODE_SCALAR, YNODE_LIST, YNODE_MAP };
 

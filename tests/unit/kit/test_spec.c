@@ -66,10 +66,18 @@ static const struct wrong wrongs[] = {
 	{HEAD BOX "---\n" HEAD, "spec.yaml:5:1: a second document is not allowed"},
 	{"%YAML 1.1\n---\n" HEAD BOX, "spec.yaml:1:1: directives are not allowed"},
 	{"%TAG ! tag:x,2000:\n---\n" HEAD BOX, "spec.yaml:1:1: directives are not allowed"},
-	{HEAD "description: &a x\n", "spec.yaml:4:14: anchors are not allowed"},
-	{HEAD "sandbox: &a {command: [sh]}\n", "spec.yaml:4:10: anchors are not allowed"},
-	{HEAD "sandbox: {command: &a [sh]}\n", "spec.yaml:4:20: anchors are not allowed"},
-	{HEAD "description: *a\n", "spec.yaml:4:14: aliases are not allowed"},
+	{HEAD "description: *a\n", "spec.yaml:4:14: no anchor 'a' before this alias"},
+	{HEAD "displayName: &a x\ndescription: &a y\n",
+		"spec.yaml:5:14: the anchor 'a' is here twice"},
+	{HEAD "sandbox: &a {command: *a}\n", "spec.yaml:4:23: an alias for what is around it"},
+	{HEAD "sandbox: {command: &a [sh, *a]}\n",
+		"spec.yaml:4:28: an alias for what is around it"},
+	{HEAD "description: &a x\n*a : y\n*a : z\n" BOX,
+		"spec.yaml:6:1: the key 'x' is here twice"},
+	{HEAD "licenses: &a [x]\n? *a\n: y\n", "spec.yaml:5:3: a key must be plain text"},
+	{HEAD "sandbox: &a {imag: x}\n", "spec.yaml:4:14: unknown field 'imag' in sandbox"},
+	{HEAD "description: &aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa x\n",
+		"spec.yaml:4:14: the name of the anchor is too long"},
 	{HEAD "description: !!str x\n", "spec.yaml:4:14: tags are not allowed"},
 	{HEAD "description: !x y\n", "spec.yaml:4:14: tags are not allowed"},
 	{HEAD "sandbox: !!map {command: [sh]}\n", "spec.yaml:4:10: tags are not allowed"},
@@ -80,7 +88,7 @@ static const struct wrong wrongs[] = {
 	{HEAD BOX "? [a]\n: b\n", "spec.yaml:5:3: a key must be plain text"},
 	{HEAD BOX "nmae: x\n", "spec.yaml:5:1: unknown field 'nmae' in the kit"},
 	{HEAD BOX "network: {}\n", "spec.yaml:5:1: unknown field 'network' in the kit"},
-	{HEAD BOX "<<: {a: b}\n", "spec.yaml:5:1: unknown field '<<' in the kit"},
+	{HEAD BOX "<<: {a: b}\n", "spec.yaml:5:1: merge keys (<<) are not allowed"},
 	/* required */
 	{"kind: sandbox\nname: k\n" BOX, "spec.yaml:1:1: the kit has no field 'schemaVersion'"},
 	{"schemaVersion: \"2\"\nname: k\n" BOX, "spec.yaml:1:1: the kit has no field 'kind'"},
@@ -731,31 +739,92 @@ static void test_warnings(void **state)
 		strstr(k.spec->warnings[2].text, "the file of instructions is the agent's"));
 }
 
-/* 10^5 levels, a bomb of aliases: refused where they begin, at once */
+/* what an alias stands for is there as if it had been written twice, and keeps its place */
+static void test_aliases(void **state)
+{
+	AUTO(kit_in) k = {0}, bad = {0};
+	struct err e;
+
+	(void)state;
+	assert_int_equal(
+		decode(&k,
+			HEAD BOX
+			"description: &d text\ndisplayName: *d\n"
+			"permissions: {network: {allow: &hosts [a.example.com, b.example.com], "
+			"deny: [c.example.com]}}\n"
+			"setup:\n  startup:\n    - &s {command: [echo, *d], user: \"1000\"}\n    - "
+			"*s\n"
+			"licenses: &none []\n",
+			NULL, &e),
+		0);
+	assert_string_equal(k.spec->display_name.text, "text");
+	assert_int_equal(k.spec->parts.n_startup, 2);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(k.spec->parts.startup[i].argv.n, 2);
+		assert_string_equal(k.spec->parts.startup[i].argv.v[1].text, "text");
+		assert_int_equal(k.spec->parts.startup[i].at.line, 10);
+	}
+	/* a fault in what is named is told where it was written */
+	assert_int_equal(
+		decode(&bad, HEAD BOX "setup:\n  startup:\n    - &s {comand: [x]}\n    - *s\n",
+			NULL, &e),
+		-EINVAL);
+	assert_string_equal(e.msg, "spec.yaml:7:11: unknown field 'comand' in setup.startup");
+}
+
+/* bomb() - @levels of anchors, each ten times the one before, and one that is @last */
+static void bomb(char *text, size_t cap, int levels)
+{
+	size_t n = (size_t)snprintf(text, cap, "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+
+	for (int i = 1; i <= levels; i++) {
+		n += (size_t)snprintf(text + n, cap - n, "a%d: &a%d [", i, i);
+		for (int j = 0; j < 10; j++)
+			n += (size_t)snprintf(text + n, cap - n, "%s*a%d", j ? ", " : "", i - 1);
+		n += (size_t)snprintf(text + n, cap - n, "]\n");
+	}
+}
+
+static void refused_spec(const char *text, int num, const char *msg)
+{
+	AUTO(kit_in) k = {0};
+	struct err e;
+
+	assert_int_equal(decode(&k, text, NULL, &e), num);
+	if (!strstr(e.msg, msg))
+		fail_msg("%s", e.msg);
+}
+
+/* 10^5 levels, bombs of aliases: refused where they begin, at once */
 static void test_bombs(void **state)
 {
-	size_t n = 100000;
+	size_t n = 100000, at;
 	char *text = malloc(n + 64);
-	struct err e;
 
 	(void)state;
 	assert_non_null(text);
 	memset(text, '[', n);
 	text[n] = '\0';
-	{
-		AUTO(kit_in) k = {0};
-
-		assert_int_equal(decode(&k, text, NULL, &e), -EINVAL);
-		assert_string_equal(e.msg, "spec.yaml:1:33: nested deeper than 32 levels");
-	}
-	{
-		AUTO(kit_in) k = {0};
-
-		assert_int_equal(
-			decode(&k, "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", NULL, &e),
-			-EINVAL);
-		assert_string_equal(e.msg, "spec.yaml:1:4: anchors are not allowed");
-	}
+	refused_spec(text, -EINVAL, "spec.yaml:1:33: nested deeper than 32 levels");
+	bomb(text, n, 9);
+	refused_spec(text, -EINVAL, "spec.yaml:4:40: more than 8192 values");
+	/* few values, much text */
+	at = (size_t)snprintf(text, n, "a: &a ");
+	memset(text + at, 'x', 60000);
+	at += 60000;
+	at += (size_t)snprintf(text + at, n - at, "\nb: [");
+	for (int i = 0; i < 20; i++)
+		at += (size_t)snprintf(text + at, n - at, "*a, ");
+	(void)snprintf(text + at, n - at, "x]\n");
+	refused_spec(text, -EINVAL, "spec.yaml:2:73: aliases stand for more than 1024 KiB of text");
+	/* deeper by an alias than by what is written */
+	(void)snprintf(text, n,
+		"a: &a [[[[[[[[[[[[[[[[[[x]]]]]]]]]]]]]]]]]]\nb: [[[[[[[[[[[[[[*a]]]]]]]]]]]]]]\n");
+	refused_spec(text, -EINVAL, "spec.yaml:2:18: nested deeper than 32 levels");
+	at = 0;
+	for (int i = 0; i < 65; i++)
+		at += (size_t)snprintf(text + at, n - at, "k%d: &k%d x\n", i, i);
+	refused_spec(text, -EINVAL, "spec.yaml:65:6: more than 64 anchors");
 	free(text);
 	/* more placeholders than there may be */
 	text = calloc(1, 40000);
@@ -763,12 +832,7 @@ static void test_bombs(void **state)
 	strcpy(text, "a: ");
 	for (size_t i = 0; i < 1025; i++)
 		strcat(text + 20 * i, "${{ kit.args.name }}");
-	{
-		AUTO(kit_in) k = {0};
-
-		assert_int_equal(decode(&k, text, NULL, &e), -E2BIG);
-		assert_non_null(strstr(e.msg, "spec.yaml:1:20484: too many placeholders"));
-	}
+	refused_spec(text, -E2BIG, "spec.yaml:1:20484: too many placeholders");
 	free(text);
 }
 
@@ -784,6 +848,7 @@ int main(void)
 		cmocka_unit_test(test_files_zoo),
 		cmocka_unit_test(test_nothing),
 		cmocka_unit_test(test_warnings),
+		cmocka_unit_test(test_aliases),
 		cmocka_unit_test(test_bombs),
 	};
 
