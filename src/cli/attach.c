@@ -4,13 +4,10 @@
  * shared with other programs: a read follows POLLIN, and a write follows POLLOUT and is no longer
  * than what a pipe takes at once.
  */
-#include "cli/attach.h"
+#include "cli/attach_int.h"
 #include "base/clock.h"
 #include "base/io.h"
-#include "cli/prompt.h"
 #include "cli/report.h"
-#include "cli/session.h"
-#include "cli/term.h"
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
@@ -26,59 +23,32 @@
 #define TX_ENOUGH   (2 * FRAME_DATA_MAX) /* no more input is taken while so much waits */
 #define TYPED_MAX   65536
 #define LAST_MS	    1000 /* for what was typed before the detach keys to get away */
-#define NUDGE_MS    100 /* a program draws its screen anew when the size changes, and so it does */
 #define FORCE_COUNT 3 /* so many SIGINT, SIGTERM or SIGQUIT end us, whatever the command does */
 
 enum { P_STREAM, P_SIGNAL, P_IN, P_OUT, P_ASK, P_COUNT };
 
-struct run {
-	const struct attach *a;
-	struct session s;
-	struct buf tx, typed;
-	struct keys keys;
-	struct term_modes modes;
-	struct agent_size size;
-	int signals; /* signalfd */
-	int out_fd; /* where the pending output goes; -1: none is pending */
-	size_t out_pos; /* bytes of s.data already written */
-	size_t out_chunk, err_chunk;
-	enum { IN_OPEN, IN_ENDED, IN_TOLD } input;
-	bool tx_dead, err_gone, raw;
-	unsigned asked; /* signals that asked us to end */
-	int questions; /* -1: none, or no more */
-	struct prompt prompt;
-	struct scan scan; /* of what was written to the terminal */
-	struct buf screen; /* ours, to be written before anything else */
-	int64_t nudge_at; /* 0: no */
-	uint64_t noted; /* questions up to this one were told on stderr */
-	int64_t start_by;
-	bool done;
-	struct attach_result res;
-	struct err *e;
-};
-
-static void finish(struct run *r, enum attach_end end, int status)
+static void finish(struct attach_run *r, enum attach_end end, int status)
 {
 	r->done = true;
 	r->res.end = end;
 	r->res.status = status;
 }
 
-static void fail(struct run *r, enum err_code code, int num, const char *what)
+void attach_fail(struct attach_run *r, enum err_code code, int num, const char *what)
 {
 	(void)err_set(r->e, code, num, "%s", what);
 	finish(r, ATTACH_FAILED, CLI_OWN);
 }
 
-static void lost(struct run *r)
+static void lost(struct attach_run *r)
 {
-	fail(r, ERR_UNAVAILABLE, -EPIPE, "the sandbox ended or closed the connection");
+	attach_fail(r, ERR_UNAVAILABLE, -EPIPE, "the sandbox ended or closed the connection");
 	err_hint(r->e, "sbx ls shows its state, sbx logs --console NAME its last words");
 }
 
 /* ---- to the guest ---- */
 
-static void send_resize(struct run *r, bool always)
+void attach_resize(struct attach_run *r, bool always)
 {
 	struct agent_size now = term_size(r->a->in);
 
@@ -86,11 +56,11 @@ static void send_resize(struct run *r, bool always)
 		return;
 	r->size = now;
 	if (agent_put_resize(&r->tx, now) < 0)
-		fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
+		attach_fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
 }
 
 /* pump_typed() - turn typed bytes into STDIN frames as far as credit goes */
-static void pump_typed(struct run *r)
+static void pump_typed(struct attach_run *r)
 {
 	while (r->typed.len > 0 && r->s.credit > 0 && r->tx.len < TX_ENOUGH) {
 		size_t n = r->typed.len < FRAME_DATA_MAX ? r->typed.len : FRAME_DATA_MAX;
@@ -98,7 +68,7 @@ static void pump_typed(struct run *r)
 		if (n > r->s.credit)
 			n = (size_t)r->s.credit;
 		if (frame_add(&r->tx, FRAME_STDIN, r->typed.data, n) < 0) {
-			fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
+			attach_fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
 			return;
 		}
 		r->s.credit -= n;
@@ -106,7 +76,7 @@ static void pump_typed(struct run *r)
 	}
 }
 
-static void input_ended(struct run *r)
+static void input_ended(struct attach_run *r)
 {
 	r->input = IN_ENDED;
 	if (r->raw)
@@ -114,16 +84,16 @@ static void input_ended(struct run *r)
 }
 
 /* pump_eof() - the end of input goes out once, after everything typed */
-static void pump_eof(struct run *r)
+static void pump_eof(struct attach_run *r)
 {
 	if (r->input != IN_ENDED || r->typed.len > 0 || r->tx_dead)
 		return;
 	if (frame_add(&r->tx, FRAME_STDIN, "", 0) < 0)
-		fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
+		attach_fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
 	r->input = IN_TOLD;
 }
 
-static bool wants_input(const struct run *r)
+static bool wants_input(const struct attach_run *r)
 {
 	if (!r->a->want_stdin || r->input != IN_OPEN || !r->s.started || r->tx_dead)
 		return false;
@@ -131,7 +101,7 @@ static bool wants_input(const struct run *r)
 	return r->raw || (r->s.credit > 0 && r->typed.len == 0 && r->tx.len < TX_ENOUGH);
 }
 
-static void on_input(struct run *r)
+static void on_input(struct attach_run *r)
 {
 	char in[16384], out[sizeof(in) + KEYS_MAX];
 	size_t want = sizeof(in), len = 0;
@@ -161,10 +131,10 @@ static void on_input(struct run *r)
 	}
 	/* What a stuck program does not read is dropped beyond the bound, as a terminal does. */
 	if (len <= TYPED_MAX - r->typed.len && buf_add(&r->typed, out, len) < 0)
-		fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
+		attach_fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
 }
 
-static void on_stream_out(struct run *r)
+static void on_stream_out(struct attach_run *r)
 {
 	while (r->tx.len > 0) {
 		ssize_t n = send(r->a->stream, r->tx.data, r->tx.len, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -193,7 +163,7 @@ static size_t chunk_of(int fd)
 	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? READ_BYTES : PIPE_BUF;
 }
 
-static void out_failed(struct run *r, int num)
+static void out_failed(struct attach_run *r, int num)
 {
 	if (r->out_fd == r->a->err && r->a->err != r->a->out) {
 		r->err_gone = true; /* nobody reads complaints: the command goes on */
@@ -209,7 +179,7 @@ static void out_failed(struct run *r, int num)
 		num == -EIO && r->raw ? 128 + SIGHUP : CLI_OWN);
 }
 
-static void on_screen(struct run *r)
+static void on_screen(struct attach_run *r)
 {
 	size_t len = r->screen.len < r->out_chunk ? r->screen.len : r->out_chunk;
 	ssize_t n = write(r->a->out, r->screen.data, len);
@@ -220,7 +190,7 @@ static void on_screen(struct run *r)
 		buf_eat(&r->screen, (size_t)n);
 }
 
-static void on_output(struct run *r)
+static void on_output(struct attach_run *r)
 {
 	size_t chunk = r->out_fd == r->a->err ? r->err_chunk : r->out_chunk;
 	const uint8_t *p = r->s.data + r->out_pos;
@@ -246,7 +216,7 @@ static void on_output(struct run *r)
 		r->out_fd = -1;
 }
 
-static void begin_output(struct run *r, bool is_err)
+static void begin_output(struct attach_run *r, bool is_err)
 {
 	r->out_fd = is_err ? r->a->err : r->a->out;
 	r->out_pos = 0;
@@ -254,7 +224,7 @@ static void begin_output(struct run *r, bool is_err)
 		r->out_fd = -1;
 }
 
-static void on_started(struct run *r)
+static void on_started(struct attach_run *r)
 {
 	int n;
 
@@ -271,10 +241,10 @@ static void on_started(struct run *r)
 		return;
 	}
 	r->raw = true;
-	send_resize(r, false); /* it may have changed since the request */
+	attach_resize(r, false); /* it may have changed since the request */
 }
 
-static void on_error(struct run *r)
+static void on_error(struct attach_run *r)
 {
 	const struct agent_error *x = &r->s.error;
 
@@ -287,13 +257,13 @@ static void on_error(struct run *r)
 }
 
 /* held() - the terminal is not the guest's now */
-static bool held(const struct run *r)
+static bool held(const struct attach_run *r)
 {
 	return prompt_holds(&r->prompt) || r->screen.len > 0;
 }
 
 /* drain() - act on whole frames until output has to wait or bytes are missing */
-static void drain(struct run *r)
+static void drain(struct attach_run *r)
 {
 	while (!r->done && r->out_fd < 0 && !held(r)) {
 		enum session_event ev = session_next(&r->s);
@@ -315,14 +285,14 @@ static void drain(struct run *r)
 			on_error(r);
 			break;
 		case SESSION_BROKEN:
-			fail(r, ERR_INTERNAL, -EPROTO,
+			attach_fail(r, ERR_INTERNAL, -EPROTO,
 				"the sandbox's agent broke the protocol; connection closed");
 			break;
 		}
 	}
 }
 
-static void on_stream_in(struct run *r)
+static void on_stream_in(struct attach_run *r)
 {
 	uint8_t in[READ_BYTES];
 	ssize_t n = recv(r->a->stream, in, sizeof(in), MSG_DONTWAIT);
@@ -332,22 +302,22 @@ static void on_stream_in(struct run *r)
 	if (n <= 0)
 		lost(r);
 	else if (session_feed(&r->s, in, (size_t)n) < 0)
-		fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
+		attach_fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
 }
 
 /* ---- signals ---- */
 
-static void on_stop(struct run *r)
+static void on_stop(struct attach_run *r)
 {
 	term_restore();
 	(void)raise(SIGSTOP);
 	if (r->raw && term_raw(r->a->in) < 0)
 		finish(r, ATTACH_SIGNAL, 128 + SIGHUP);
 	else
-		send_resize(r, true);
+		attach_resize(r, true);
 }
 
-static void on_signal(struct run *r)
+static void on_signal(struct attach_run *r)
 {
 	struct signalfd_siginfo si;
 	int sig;
@@ -357,7 +327,7 @@ static void on_signal(struct run *r)
 	sig = (int)si.ssi_signo;
 	if (sig == SIGWINCH) {
 		if (r->raw)
-			send_resize(r, false);
+			attach_resize(r, false);
 		return;
 	}
 	if (sig == SIGTSTP) {
@@ -368,7 +338,7 @@ static void on_signal(struct run *r)
 	if (sig == SIGHUP || r->a->tty || !r->s.started || ++r->asked >= FORCE_COUNT)
 		finish(r, ATTACH_SIGNAL, 128 + sig);
 	else if (agent_put_u8(&r->tx, FRAME_SIGNAL, (uint8_t)sig) < 0)
-		fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
+		attach_fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
 }
 
 static int block_signals(const struct attach *a, sigset_t *ret_old)
@@ -389,102 +359,10 @@ static int block_signals(const struct attach *a, sigset_t *ret_old)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* ---- questions ---- */
-
-/* can_prompt() - a screen to put a question on; else a line has to do */
-static bool can_prompt(const struct run *r)
-{
-	const char *term = getenv("TERM");
-
-	return r->raw && isatty(r->a->out) && term && term[0] && strcmp(term, "dumb") != 0;
-}
-
-static void note(struct run *r, const struct ask_news *news)
-{
-	for (size_t i = 0; i < news->n; i++) {
-		const struct question *q = &news->q[i];
-
-		if (q->id <= r->noted)
-			continue;
-		r->noted = q->id;
-		report_note(
-			"sandbox '%s' waits for an answer: %s:%u %s%s%s; answer with: sbx approve "
-			"[--deny] %llu",
-			news->sandbox, q->host, q->port, q->method[0] ? q->method : "connection",
-			q->path[0] ? " " : "", q->path, (unsigned long long)q->id);
-	}
-}
-
-static void on_news(struct run *r)
-{
-	struct ask_news news;
-	ssize_t n = recv(r->questions, &news, sizeof(news), MSG_DONTWAIT);
-
-	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return;
-	if (n != (ssize_t)sizeof(news))
-		r->questions = -1;
-	else if (can_prompt(r))
-		prompt_news(&r->prompt, &news, clock_ms());
-	else
-		note(r, &news);
-}
-
-/* nudge() - what stood on the alternate screen is gone: have it drawn anew */
-static void nudge(struct run *r, int64_t now)
-{
-	struct agent_size less = r->size;
-
-	if (less.rows > 1)
-		less.rows--;
-	if (agent_put_resize(&r->tx, less) < 0)
-		fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
-	r->nudge_at = now + NUDGE_MS;
-}
-
-static void prompt_step(struct run *r, int64_t now)
-{
-	bool full = r->prompt.full, was = prompt_holds(&r->prompt);
-	struct ask_reply reply;
-
-	if (prompt_turn(&r->prompt, &r->modes, r->size, now, &reply, &r->screen) < 0)
-		fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
-	if (reply.answer != ASK_NONE && reply.answer != ASK_LATER && r->questions >= 0)
-		(void)!send(r->questions, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (was && !prompt_holds(&r->prompt) && full)
-		nudge(r, now);
-}
-
-/* ask() - what questions need by now */
-static void ask(struct run *r)
-{
-	int64_t now = clock_ms();
-
-	if (r->nudge_at && now >= r->nudge_at) {
-		r->nudge_at = 0;
-		send_resize(r, true);
-	}
-	if (r->prompt.state == PROMPT_WANTED &&
-		(scan_whole(&r->scan) || now >= r->prompt.wanted_at + PROMPT_BEGIN_MS) &&
-		prompt_enter(&r->prompt, &r->modes, r->size, now, &r->screen) < 0)
-		fail(r, ERR_LIMIT, -ENOMEM, "out of memory");
-	if (!r->done)
-		prompt_step(r, now);
-}
-
-/* take_back() - the end, whatever is asked: the guest's screen, as far as it is there */
-static void take_back(struct run *r)
-{
-	if (!prompt_holds(&r->prompt) || prompt_leave(&r->prompt, &r->modes, &r->screen) < 0)
-		return;
-	if (write(r->a->out, r->screen.data, r->screen.len) < 0)
-		return; /* the terminal is gone */
-}
-
 /* ---- the loop ---- */
 
 /* timeout_of() - until the next thing that comes by time */
-static int timeout_of(const struct run *r)
+static int timeout_of(const struct attach_run *r)
 {
 	int64_t next = prompt_next(&r->prompt);
 
@@ -495,7 +373,7 @@ static int timeout_of(const struct run *r)
 	return next < 0 ? -1 : clock_left(next);
 }
 
-static void prepare(const struct run *r, struct pollfd p[P_COUNT])
+static void prepare(const struct attach_run *r, struct pollfd p[P_COUNT])
 {
 	bool output = r->out_fd >= 0, ours = r->screen.len > 0;
 
@@ -515,7 +393,7 @@ static void prepare(const struct run *r, struct pollfd p[P_COUNT])
 	p[P_ASK] = (struct pollfd){.fd = r->s.started ? r->questions : -1, .events = POLLIN};
 }
 
-static void events(struct run *r, const struct pollfd p[P_COUNT])
+static void events(struct attach_run *r, const struct pollfd p[P_COUNT])
 {
 	if (p[P_SIGNAL].revents)
 		on_signal(r);
@@ -524,7 +402,7 @@ static void events(struct run *r, const struct pollfd p[P_COUNT])
 	else if (!r->done && p[P_OUT].revents)
 		on_output(r);
 	if (!r->done && p[P_ASK].revents)
-		on_news(r);
+		attach_news(r);
 	if (!r->done && p[P_IN].revents)
 		on_input(r);
 	if (!r->done && (p[P_STREAM].revents & POLLOUT))
@@ -534,7 +412,7 @@ static void events(struct run *r, const struct pollfd p[P_COUNT])
 		on_stream_in(r);
 }
 
-static void turn(struct run *r)
+static void turn(struct attach_run *r)
 {
 	struct pollfd p[P_COUNT];
 	int n;
@@ -546,14 +424,14 @@ static void turn(struct run *r)
 		finish(r, ATTACH_FAILED, CLI_OWN);
 	}
 	if (n == 0 && !r->s.started) {
-		fail(r, ERR_TIMEOUT, -ETIMEDOUT, "the sandbox's agent does not answer");
+		attach_fail(r, ERR_TIMEOUT, -ETIMEDOUT, "the sandbox's agent does not answer");
 		err_hint(r->e,
 			"sbx stop NAME ends it, sbx logs --console NAME shows its last words");
 	}
 	if (n > 0)
 		events(r, p);
 	if (!r->done)
-		ask(r);
+		attach_ask(r);
 	if (!r->done)
 		drain(r);
 	pump_typed(r);
@@ -561,7 +439,7 @@ static void turn(struct run *r)
 }
 
 /* say_last() - a line and the detach keys may come in one read: the line was typed, and is sent */
-static void say_last(struct run *r)
+static void say_last(struct attach_run *r)
 {
 	int64_t deadline = clock_ms() + LAST_MS;
 
@@ -571,7 +449,7 @@ static void say_last(struct run *r)
 }
 
 /* undo_modes() - leaving a full-screen program behind: give the shell a usable terminal */
-static void undo_modes(struct run *r)
+static void undo_modes(struct attach_run *r)
 {
 	char seq[160];
 	size_t n;
@@ -585,7 +463,7 @@ static void undo_modes(struct run *r)
 
 struct attach_result attach_run(const struct attach *a, const struct buf *request, struct err *e)
 {
-	struct run r = {.a = a, .keys = a->keys, .out_fd = -1, .e = e};
+	struct attach_run r = {.a = a, .keys = a->keys, .out_fd = -1, .e = e};
 	sigset_t old;
 
 	assert(request->len > 0);
@@ -600,11 +478,11 @@ struct attach_result attach_run(const struct attach *a, const struct buf *reques
 	r.start_by = clock_ms() + a->start_ms;
 	r.signals = block_signals(a, &old);
 	if (r.signals < 0 || buf_add(&r.tx, request->data, request->len) < 0)
-		fail(&r, ERR_LIMIT, -ENOMEM, "out of memory or descriptors");
+		attach_fail(&r, ERR_LIMIT, -ENOMEM, "out of memory or descriptors");
 	while (!r.done)
 		turn(&r);
 	say_last(&r);
-	take_back(&r);
+	attach_take_back(&r);
 	undo_modes(&r);
 	term_restore();
 	if (r.signals >= 0) {
