@@ -173,14 +173,7 @@ int http_bad_status(const struct http_parser *p)
 	return p->bad_status;
 }
 
-/* keep() - one byte of the present piece; room for it and for an end was made by make_room() */
-static void keep(struct http_parser *p, unsigned char c)
-{
-	p->text[p->text_len++] = (char)c;
-}
-
-/* make_room() - for what the next byte can add: itself, an end, a field */
-static bool make_room(struct http_parser *p)
+bool http_make_room(struct http_parser *p)
 {
 	if (p->text_len + 2 > p->text_cap && !grow_text(p, p->text_cap * 2))
 		return false;
@@ -206,47 +199,32 @@ static enum http_event head_end(struct http_parser *p)
 	return ev;
 }
 
-/* piece_end() - terminate the present piece and give it out */
-static const char *piece_end(struct http_parser *p)
-{
-	const char *s = p->text + p->piece;
-
-	p->text[p->text_len++] = '\0';
-	p->piece = p->text_len;
-	return s;
-}
-
-static size_t piece_len(const struct http_parser *p)
-{
-	return p->text_len - p->piece;
-}
-
 static enum http_event step_request_line(struct http_parser *p, unsigned char c)
 {
 	static const char version[] = "HTTP/1.";
 
 	switch ((int)p->state) {
 	case S_METHOD:
-		if (c == ' ' && piece_len(p) > 0) {
-			p->head.method = piece_end(p);
+		if (c == ' ' && http_piece_len(p) > 0) {
+			p->head.method = http_piece_end(p);
 			p->state = S_TARGET;
 		} else if (!http_is(c, HTTP_C_TOKEN))
 			return http_bad(p, 400, "malformed method");
-		else if (piece_len(p) >= HTTP_METHOD_MAX)
+		else if (http_piece_len(p) >= HTTP_METHOD_MAX)
 			return http_bad(p, 501, "method too long");
 		else
-			keep(p, c);
+			http_keep(p, c);
 		return HTTP_MORE;
 	case S_TARGET:
-		if (c == ' ' && piece_len(p) > 0) {
-			p->head.target = piece_end(p);
+		if (c == ' ' && http_piece_len(p) > 0) {
+			p->head.target = http_piece_end(p);
 			p->state = S_VERSION;
 		} else if (!http_is(c, HTTP_C_TARGET))
 			return http_bad(p, 400, "malformed request target");
-		else if (piece_len(p) >= p->limit.target_max)
+		else if (http_piece_len(p) >= p->limit.target_max)
 			return http_bad(p, 414, "request target too long");
 		else
-			keep(p, c);
+			http_keep(p, c);
 		return HTTP_MORE;
 	default: /* S_VERSION */
 		if (p->at < sizeof(version) - 1) {
@@ -298,39 +276,38 @@ static enum http_event step_status_line(struct http_parser *p, unsigned char c)
 		/* The space may be missing with the reason: servers do it, and nothing hangs on it. */
 		p->state = c == '\r' ? S_LINE_LF : S_REASON;
 		if (c == '\r')
-			p->head.reason = piece_end(p);
+			p->head.reason = http_piece_end(p);
 		return c == ' ' || c == '\r' ? HTTP_MORE : http_bad(p, 400, "malformed status");
 	default: /* S_REASON */
 		if (c == '\r') {
-			p->head.reason = piece_end(p);
+			p->head.reason = http_piece_end(p);
 			p->state = S_LINE_LF;
 		} else if (!http_is(c, HTTP_C_VALUE))
 			return http_bad(p, 400, "control byte in the reason");
 		else
-			keep(p, c);
+			http_keep(p, c);
 		return HTTP_MORE;
 	}
 }
 
-/* field_name_end(), field_end() - the field under construction is the last of n_known */
-static void field_name_end(struct http_parser *p)
+void http_field_name_end(struct http_parser *p)
 {
 	struct http_field *f = &p->head.fields[p->n_known++];
 
-	f->name_len = piece_len(p);
-	f->name = piece_end(p);
+	f->name_len = http_piece_len(p);
+	f->name = http_piece_end(p);
 	f->value = NULL;
 }
 
-static void field_end(struct http_parser *p)
+void http_field_end(struct http_parser *p)
 {
 	struct http_field *f = &p->head.fields[p->n_known - 1];
 
-	while (piece_len(p) > 0 &&
+	while (http_piece_len(p) > 0 &&
 		(p->text[p->text_len - 1] == ' ' || p->text[p->text_len - 1] == '\t'))
 		p->text_len--;
-	f->value_len = piece_len(p);
-	f->value = piece_end(p);
+	f->value_len = http_piece_len(p);
+	f->value = http_piece_end(p);
 }
 
 static enum http_event step_field(struct http_parser *p, unsigned char c)
@@ -348,13 +325,13 @@ static enum http_event step_field(struct http_parser *p, unsigned char c)
 		p->state = S_NAME;
 		__attribute__((fallthrough));
 	case S_NAME:
-		if (c == ':' && piece_len(p) > 0) {
-			field_name_end(p);
+		if (c == ':' && http_piece_len(p) > 0) {
+			http_field_name_end(p);
 			p->state = S_OWS;
 		} else if (!http_is(c, HTTP_C_TOKEN))
 			return http_bad(p, 400, "malformed header field name");
 		else
-			keep(p, c);
+			http_keep(p, c);
 		return HTTP_MORE;
 	case S_OWS:
 		if (c == ' ' || c == '\t')
@@ -363,14 +340,14 @@ static enum http_event step_field(struct http_parser *p, unsigned char c)
 		__attribute__((fallthrough));
 	default: /* S_VALUE */
 		if (c == '\r') {
-			field_end(p);
+			http_field_end(p);
 			p->head.n_fields = p->n_known;
 			p->state = S_VALUE_LF;
 			return HTTP_MORE;
 		}
 		if (!http_is(c, HTTP_C_VALUE))
 			return http_bad(p, 400, "control byte in a header field");
-		keep(p, c);
+		http_keep(p, c);
 		return HTTP_MORE;
 	}
 }
@@ -379,7 +356,7 @@ static enum http_event step_head(struct http_parser *p, unsigned char c)
 {
 	if (++p->bytes > p->limit.head_max)
 		return http_bad(p, 431, "header too large");
-	if (!make_room(p))
+	if (!http_make_room(p))
 		return http_bad(p, 503, "no memory for the header");
 	if (p->state == S_START) {
 		p->started = true;
@@ -409,104 +386,6 @@ static enum http_event step_head(struct http_parser *p, unsigned char c)
 	}
 }
 
-static enum http_event step_size(struct http_parser *p, unsigned char c)
-{
-	unsigned v;
-
-	if (p->state == S_SIZE_LF) {
-		if (c != '\n')
-			return http_bad(p, 400, "CR without LF");
-		p->digits = 0;
-		p->state = p->left ? S_CHUNK : S_TRAILER;
-		return HTTP_MORE;
-	}
-	if (c == '\r' && p->digits > 0) {
-		p->state = S_SIZE_LF;
-		return HTTP_MORE;
-	}
-	if (c == ';')
-		return http_bad(p, 400, "chunk extension");
-	/* 15 digits cannot overflow and are more than anybody sends. */
-	if (!http_is(c, HTTP_C_HEX) || ++p->digits > 15)
-		return http_bad(p, 400, "malformed chunk size");
-	v = (unsigned)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
-	p->left = p->left * 16 + v;
-	return HTTP_MORE;
-}
-
-/* Trailer fields are held to the rules of the head; they stand behind its fields. */
-static enum http_event step_trailer(struct http_parser *p, unsigned char c)
-{
-	if (++p->trailer_bytes > p->limit.trailer_max)
-		return http_bad(p, 431, "trailer too large");
-	if (!make_room(p))
-		return http_bad(p, 503, "no memory for the trailer");
-	switch ((int)p->state) {
-	case S_TRAILER:
-		if (c == '\r') {
-			p->state = S_LAST_LF;
-			return HTTP_MORE;
-		}
-		if (p->n_known >= p->limit.fields_max)
-			return http_bad(p, 431, "too many trailer fields");
-		p->state = S_TNAME;
-		__attribute__((fallthrough));
-	case S_TNAME:
-		if (c == ':' && piece_len(p) > 0) {
-			field_name_end(p);
-			if (!http_trailer_ok(p->head.fields[p->n_known - 1].name))
-				return http_bad(p, 400, "field not allowed in a trailer");
-			p->state = S_TOWS;
-		} else if (!http_is(c, HTTP_C_TOKEN))
-			return http_bad(p, 400, "malformed trailer field name");
-		else
-			keep(p, c);
-		return HTTP_MORE;
-	case S_TOWS:
-		if (c == ' ' || c == '\t')
-			return HTTP_MORE;
-		p->state = S_TVALUE;
-		__attribute__((fallthrough));
-	case S_TVALUE:
-		if (c == '\r') {
-			field_end(p);
-			p->state = S_TVALUE_LF;
-		} else if (!http_is(c, HTTP_C_VALUE))
-			return http_bad(p, 400, "control byte in a trailer field");
-		else
-			keep(p, c);
-		return HTTP_MORE;
-	default: /* S_TVALUE_LF, S_LAST_LF */
-		if (c != '\n')
-			return http_bad(p, 400, "CR without LF");
-		if (p->state == S_LAST_LF) {
-			p->head.trailers = p->head.fields + p->head.n_fields;
-			p->head.n_trailers = p->n_known - p->head.n_fields;
-			p->state = S_DONE;
-			return HTTP_END;
-		}
-		p->state = S_TRAILER;
-		return HTTP_MORE;
-	}
-}
-
-static enum http_event step_body(struct http_parser *p, unsigned char c)
-{
-	switch ((int)p->state) {
-	case S_SIZE:
-	case S_SIZE_LF:
-		return step_size(p, c);
-	case S_CHUNK_CR:
-		p->state = S_CHUNK_LF;
-		return c == '\r' ? HTTP_MORE : http_bad(p, 400, "chunk longer than its size");
-	case S_CHUNK_LF:
-		p->state = S_SIZE;
-		return c == '\n' ? HTTP_MORE : http_bad(p, 400, "CR without LF");
-	default:
-		return step_trailer(p, c);
-	}
-}
-
 /* give() - a run of body bytes in place */
 static enum http_event give(struct http_parser *p, const char *in, size_t len, size_t *ret_used,
 	const char **ret_data, size_t *ret_len)
@@ -529,15 +408,15 @@ static enum http_event give(struct http_parser *p, const char *in, size_t len, s
 /* take_run() - bytes of a name, value or target that need no thought; the others go one by one */
 static size_t take_run(struct http_parser *p, const char *in, size_t len)
 {
-	size_t room = p->text_cap - p->text_len; /* two are left, as make_room() has it */
+	size_t room = p->text_cap - p->text_len; /* two are left, as http_make_room() has it */
 	size_t most = p->limit.head_max - p->bytes, n = 0;
 	unsigned mask;
 
 	switch ((int)p->state) {
 	case S_TARGET:
 		mask = HTTP_C_TARGET;
-		if (most > p->limit.target_max - piece_len(p))
-			most = p->limit.target_max - piece_len(p);
+		if (most > p->limit.target_max - http_piece_len(p))
+			most = p->limit.target_max - http_piece_len(p);
 		break;
 	case S_NAME:
 		mask = HTTP_C_TOKEN;
@@ -585,7 +464,7 @@ enum http_event http_parse(struct http_parser *p, const void *in, size_t len, si
 		if (*ret_used == len)
 			return HTTP_MORE;
 		c = (unsigned char)s[(*ret_used)++];
-		ev = p->state < S_INTERIM ? step_head(p, c) : step_body(p, c);
+		ev = p->state < S_INTERIM ? step_head(p, c) : http_step_body(p, c);
 		if (ev != HTTP_MORE)
 			return ev;
 	}

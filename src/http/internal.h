@@ -1,6 +1,7 @@
 /* internal.h - the parser's insides: states, byte classes, the judge of a whole head
  *
- * http1.c moves through the states; head.c judges a complete head; class.c is the table.
+ * http1.c moves through the states of a head, http1_body.c through those of chunks and trailer;
+ * head.c judges a complete head; class.c is the table.
  */
 #ifndef HTTP_INTERNAL_H
 #define HTTP_INTERNAL_H
@@ -78,6 +79,35 @@ struct http_parser {
 	struct http_limits limit;
 	char *text;
 };
+
+/* ---- http1.c: pieces of a head or trailer ---- */
+/* http_make_room() - for what the next byte can add: itself, an end, a field */
+bool http_make_room(struct http_parser *p) MUST_USE;
+/* http_keep() - one byte of the present piece; http_make_room() made room for it and for an end */
+static inline void http_keep(struct http_parser *p, unsigned char c)
+{
+	p->text[p->text_len++] = (char)c;
+}
+static inline size_t http_piece_len(const struct http_parser *p)
+{
+	return p->text_len - p->piece;
+}
+/* http_piece_end() - terminate the present piece and give it out */
+static inline const char *http_piece_end(struct http_parser *p)
+{
+	const char *s = p->text + p->piece;
+
+	p->text[p->text_len++] = '\0';
+	p->piece = p->text_len;
+	return s;
+}
+/* http_field_name_end(), http_field_end() - the field under construction is the last of n_known */
+void http_field_name_end(struct http_parser *p);
+void http_field_end(struct http_parser *p);
+
+/* ---- http1_body.c ---- */
+/* http_step_body() - a byte of a chunk's size line or end, or of the trailer */
+enum http_event http_step_body(struct http_parser *p, unsigned char c);
 
 /* http_bad() - refuse: remembers @why (static text) and the status for the peer */
 enum http_event http_bad(struct http_parser *p, int status, const char *why);
