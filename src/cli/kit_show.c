@@ -128,8 +128,9 @@ static void credentials(const struct js *list)
 
 		join(js_get(c, "variables"), vars, sizeof(vars));
 		of_kit(c, kit, sizeof(kit));
-		(void)snprintf(line, sizeof(line), "%s%s%s%s%s%s", box_str(c, "service"),
+		(void)snprintf(line, sizeof(line), "%s%s%s%s%s%s%s%s", box_str(c, "service"),
 			vars[0] ? ", stand-in in " : "", vars,
+			box_str(c, "phase")[0] ? ", only at " : "", box_str(c, "phase"),
 			js_bool(js_get(c, "required")) ? ", required" : "",
 			js_get(c, "oauth") ? ", by login" : "", kit);
 		text(i ? "" : "CREDENTIALS", line);
@@ -194,6 +195,7 @@ void kit_show(const struct js *kit)
 	if (js_bool(js_get(kit, "privileged")))
 		text("PRIVILEGED", "yes");
 	each("ALLOWS", js_get(kit, "allow"), host);
+	each("INSTALL HOSTS", js_get(kit, "install_allow"), host);
 	each("DENIES", js_get(kit, "deny"), host);
 	credentials(js_get(kit, "credentials"));
 	each("VARIABLES", js_get(kit, "variables"), variable);

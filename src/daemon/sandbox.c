@@ -54,6 +54,16 @@ enum status sandbox_status(struct sandbox *s)
 	return st;
 }
 
+bool sandbox_installing(struct sandbox *s)
+{
+	bool installing;
+
+	(void)pthread_mutex_lock(&s->lock);
+	installing = s->installing;
+	(void)pthread_mutex_unlock(&s->lock);
+	return installing;
+}
+
 /* fill() - the row that goes with status @to */
 static void fill(
 	const struct sandbox *s, enum status to, const char *reason, struct store_sandbox *row)

@@ -55,6 +55,10 @@ struct sandbox {
 	bool killed; /* SIGKILL was sent because it did not end */
 	bool asked_to_end; /* the end that comes is no crash */
 	bool abort_start; /* whoever starts it shall give up */
+	/* The window of the install commands is open: network rules and credentials of phase "install"
+	 * hold, those of phase "runtime" do not. Policy and credentials are put together by it.
+	 */
+	bool installing;
 	char end_reason[256]; /* what to write down at its end instead of what it says itself */
 	struct {
 		int64_t since; /* clock_ms(); 0: not idle, as far as is known */
@@ -88,6 +92,7 @@ void sandbox_end(struct sandbox *s);
 int sandbox_move(struct sandbox *s, enum status to, const char *reason, struct err *e) MUST_USE;
 void sandbox_settle(struct sandbox *s, enum status to, const char *reason);
 enum status sandbox_status(struct sandbox *s);
+bool sandbox_installing(struct sandbox *s);
 /* sandbox_wait() - on s->changed, with s->lock held; -ETIMEDOUT */
 int sandbox_wait(struct sandbox *s, int64_t deadline) MUST_USE;
 /* sandbox_dir() - open its directory; -1 with @e */

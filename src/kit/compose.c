@@ -129,6 +129,7 @@ static int own_parts(
 	} while (0)
 	OWN(p.allow.v, p.allow.n);
 	OWN(p.deny.v, p.deny.n);
+	OWN(p.install_allow.v, p.install_allow.n);
 	OWN(p.vars, p.n_vars);
 	OWN(p.ports, p.n_ports);
 	OWN(p.volumes, p.n_volumes);

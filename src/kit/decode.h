@@ -93,6 +93,7 @@ int decode_credentials(struct decode *d, const struct ynode *v, void *item) MUST
 int decode_oauth(struct decode *d, const struct ynode *v, struct kit_oauth *ret) MUST_USE;
 int decode_allow(struct decode *d, const struct ynode *v, void *item) MUST_USE;
 int decode_deny(struct decode *d, const struct ynode *v, void *item) MUST_USE;
+int decode_install_allow(struct decode *d, const struct ynode *v, void *item) MUST_USE;
 int decode_service(
 	struct decode *d, const struct ynode *v, const char *what, const char **ret) MUST_USE;
 int decode_domain(

@@ -250,6 +250,8 @@ int kit_parts_merge(const struct kit_merge *m, struct kit_parts *a, const struct
 	int r = merge_words(m, &a->allow, &b->allow);
 
 	if (r == 0)
+		r = merge_words(m, &a->install_allow, &b->install_allow);
+	if (r == 0)
 		r = merge_words(m, &a->deny, &b->deny);
 	if (r == 0)
 		r = merge_vars(m, a, b);

@@ -184,6 +184,8 @@ static struct js *show_cred(const struct show *s, const void *item)
 	bool bad = js_set_str(o, "service", c->service) ||
 		   set_text(o, "description", c->description) ||
 		   js_set_bool(o, "required", c->required) || js_set_bool(o, "owner", c->owner) ||
+		   (c->phase != KIT_PHASE_ALWAYS &&
+			   js_set_str(o, "phase", kit_phase_name(c->phase))) ||
 		   set_words(o, "variables", &c->variables) ||
 		   (c->managed && js_set_bool(o, "proxyManaged", true)) ||
 		   set_words(o, "env", &c->env) || set_text(o, "file", c->file_path) ||
@@ -202,6 +204,8 @@ static bool set_parts(const struct show *s, struct js *o, const struct kit_parts
 #define LIST(key, list, n, one) set_list(s, o, key, p->list, p->n, sizeof(*p->list), one)
 	return set_list(s, o, "allow", p->allow.v, p->allow.n, sizeof(*p->allow.v), show_host) ||
 	       set_list(s, o, "deny", p->deny.v, p->deny.n, sizeof(*p->deny.v), show_host) ||
+	       set_list(s, o, "install_allow", p->install_allow.v, p->install_allow.n,
+		       sizeof(*p->install_allow.v), show_host) ||
 	       LIST("variables", vars, n_vars, show_variable) ||
 	       LIST("ports", ports, n_ports, show_port) ||
 	       LIST("volumes", volumes, n_volumes, show_volume) ||

@@ -203,11 +203,21 @@ static int take_instructions(struct decode *d, const struct ynode *v, void *item
 	return decode_map(d, v, "agentInstructions", fields, ARRAY_LEN(fields), item);
 }
 
+static int take_network_install(struct decode *d, const struct ynode *v, void *item)
+{
+	static const struct field fields[] = {
+		{"allow", FIELD_TAKE, 0, decode_install_allow, FIELD_REQUIRED},
+	};
+
+	return decode_map(d, v, "permissions.network.install", fields, ARRAY_LEN(fields), item);
+}
+
 static int take_network(struct decode *d, const struct ynode *v, void *item)
 {
 	static const struct field fields[] = {
 		{"allow", FIELD_TAKE, 0, decode_allow, 0},
 		{"deny", FIELD_TAKE, 0, decode_deny, 0},
+		{"install", FIELD_TAKE, 0, take_network_install, 0},
 	};
 
 	return decode_map(d, v, "permissions.network", fields, ARRAY_LEN(fields), item);

@@ -104,9 +104,13 @@ struct kit_oauth {
 	bool passthrough; /* the real token goes inside */
 };
 
+/* When a credential can be used: the window of the install commands, the time after it, or both. */
+enum kit_phase { KIT_PHASE_ALWAYS, KIT_PHASE_INSTALL, KIT_PHASE_RUNTIME };
+
 struct kit_credential {
 	struct kit_place at;
 	const char *service;
+	enum kit_phase phase; /* the owner's word */
 	const char *description;
 	bool required;
 	struct kit_words variables; /* inside, with a stand-in: apiKey.name, proxyManaged */
@@ -129,6 +133,7 @@ struct kit_text {
 /* What composes by appending. In a spec: its own; in a plan: everybody's. */
 struct kit_parts {
 	struct kit_words allow, deny;
+	struct kit_words install_allow; /* only while the install commands run */
 	struct kit_variable *vars;
 	size_t n_vars;
 	struct kit_port *ports;
@@ -218,6 +223,9 @@ int kit_name_of(const struct kit_tree *tree, const char *file, char name[KIT_NAM
 void kit_spec_free(struct kit_spec *s); /* NULL is fine */
 void kit_spec_freep(struct kit_spec **s);
 #define AUTO_KIT_SPEC __attribute__((cleanup(kit_spec_freep))) struct kit_spec
+
+/* kit_phase_name() - "", "install", "runtime" */
+const char *kit_phase_name(enum kit_phase phase);
 
 /* kit_fault() - "FILE:LINE:COLUMN: text" for a place in @s; -EINVAL */
 int kit_fault(struct err *e, const struct kit_spec *s, struct kit_place at, const char *fmt, ...)

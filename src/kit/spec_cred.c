@@ -72,6 +72,12 @@ int decode_allow(struct decode *d, const struct ynode *v, void *item)
 	return take_hosts(d, v, "network allow", true, &d->s->parts.allow);
 }
 
+int decode_install_allow(struct decode *d, const struct ynode *v, void *item)
+{
+	(void)item;
+	return take_hosts(d, v, "network install allow", true, &d->s->parts.install_allow);
+}
+
 int decode_deny(struct decode *d, const struct ynode *v, void *item)
 {
 	(void)item;
@@ -539,10 +545,34 @@ static int take_service(struct decode *d, const struct ynode *v, void *item)
 	return decode_service(d, v, "service", &((struct kit_credential *)item)->service);
 }
 
+const char *kit_phase_name(enum kit_phase phase)
+{
+	return phase == KIT_PHASE_INSTALL ? "install" : phase == KIT_PHASE_RUNTIME ? "runtime" : "";
+}
+
+static int take_phase(struct decode *d, const struct ynode *v, void *item)
+{
+	struct kit_credential *c = item;
+	const char *text;
+	int r = decode_text(d, v, "credentials.phase", &text);
+
+	if (r < 0)
+		return r;
+	for (enum kit_phase p = KIT_PHASE_INSTALL; p <= KIT_PHASE_RUNTIME; p++)
+		if (strcmp(text, kit_phase_name(p)) == 0)
+			c->phase = p;
+	return c->phase == KIT_PHASE_ALWAYS ? FAULT(d, v, "phase must be install or runtime") : 0;
+}
+
 static int cred_done(struct decode *d, const struct ynode *v, void *item)
 {
 	const struct kit_credential *c = item;
 
+	if (c->phase != KIT_PHASE_ALWAYS && !c->owner)
+		return FAULT(d, v, "phase is said by the kit that owns the credential");
+	if (c->phase == KIT_PHASE_INSTALL && c->oauth.at.line)
+		return FAULT(d, v,
+			"nobody logs in while the sandbox installs: oauth has no phase install");
 	return c->n_injects || c->owner ? 0 : FAULT(d, v, "a credential needs apiKey or oauth");
 }
 
@@ -552,6 +582,7 @@ int decode_credentials(struct decode *d, const struct ynode *v, void *item)
 		{"service", FIELD_TAKE, 0, take_service, FIELD_REQUIRED},
 		{"description", FIELD_TEXT, IN_CRED(description), NULL, 0},
 		{"required", FIELD_BOOL, IN_CRED(required), NULL, 0},
+		{"phase", FIELD_TAKE, 0, take_phase, 0},
 		{"provider", FIELD_SKIP, 0, NULL, FIELD_QUIET},
 		{"apiKey", FIELD_TAKE, 0, take_api_key, 0},
 		{"oauth", FIELD_TAKE, 0, take_oauth, 0},

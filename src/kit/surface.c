@@ -93,6 +93,10 @@ static bool add_network(const struct kit_plan *p, struct kit_surface *s)
 	for (size_t i = 0; i < q->allow.n; i++)
 		if (foreign(p, q->allow.v[i].at))
 			bad |= line(s, "network allow %s", q->allow.v[i].text);
+	for (size_t i = 0; i < q->install_allow.n; i++)
+		if (foreign(p, q->install_allow.v[i].at))
+			bad |= line(s, "network allow %s, while installing",
+				q->install_allow.v[i].text);
 	/* whoever wrote it: to drop it is to ask for more */
 	for (size_t i = 0; i < q->deny.n; i++)
 		bad |= line(s, "- network deny %s", q->deny.v[i].text);
@@ -101,6 +105,14 @@ static bool add_network(const struct kit_plan *p, struct kit_surface *s)
 			bad |= line(s, "port %u/%s", q->ports[i].container,
 				q->ports[i].protocol[0] ? q->ports[i].protocol : "tcp4");
 	return bad;
+}
+
+/* when() - what is open at one time only; to drop such a word is to ask for more, and is another line */
+static const char *when(enum kit_phase phase)
+{
+	return phase == KIT_PHASE_INSTALL   ? ", while installing"
+	       : phase == KIT_PHASE_RUNTIME ? ", not while installing"
+					    : "";
 }
 
 static bool add_cred(
@@ -127,7 +139,7 @@ static bool add_cred(
 				in->username ? in->username
 				: in->header ? ": "
 					     : "",
-				!in->username && in->format ? in->format : "", "");
+				!in->username && in->format ? in->format : "", when(c->phase));
 	}
 	if (theirs && c->oauth.at.line) {
 		bad |= line(s, "credential %s by login at %s%s%s", c->service, c->oauth.host,

@@ -471,12 +471,14 @@ static void test_surface(void **state)
 			NULL),
 		*m = make("m/spec.yaml",
 			MIXIN
-			"name: m\npermissions: {network: {allow: [x.example], deny: [y.example]}}\n"
+			"name: m\npermissions: {network: {allow: [x.example], deny: [y.example], "
+			"install: {allow: [i.example]}}}\n"
 			"ports: [{container: 80}]\nenvironment: {variables: {NODE_OPTIONS: a, "
 			"PLAIN: b}}\n"
 			"setup: {install: [{command: \"a\\nb\"}], startup: [{command: [c, d]}]}\n"
 			"credentials: [{service: s, apiKey: {name: A, inject: [{domain: z.example, "
-			"scheme: bearer}]}}]\n",
+			"scheme: bearer}]}}, {service: t, phase: install, apiKey: {name: B, "
+			"inject: [{domain: i.example, header: x-key}]}}]\n",
 			NULL);
 	const struct kit_member a = {.spec = agent->spec, .builtin = true}, b = {.spec = m->spec};
 	AUTO(kit_surface) with = {0}, without = {0}, more = {0}, less = {0}, none = {0};
@@ -496,8 +498,11 @@ static void test_surface(void **state)
 	assert_string_equal(all, "- network deny bad.example\n"
 				 "- network deny y.example\n"
 				 "credential A stands for s\n"
+				 "credential B stands for t\n"
 				 "credential s to z.example authorization: Bearer %s\n"
+				 "credential t to i.example x-key: %s, while installing\n"
 				 "install as 0: a\\nb\n"
+				 "network allow i.example, while installing\n"
 				 "network allow x.example\n"
 				 "port 80/tcp4\n"
 				 "startup as 1000: c d\n"
@@ -505,7 +510,7 @@ static void test_surface(void **state)
 	/* what is built in asks for nothing; denials are kept in mind */
 	assert_int_equal(without.n, 1);
 	assert_int_equal(kit_surface_widens(&without, &with, &more), 0);
-	assert_int_equal(more.n, 7);
+	assert_int_equal(more.n, 10);
 	assert_int_equal(kit_surface_widens(&with, &with, &none), 0);
 	assert_int_equal(none.n, 0);
 	/* what was denied when it was approved, and is no more */
@@ -605,7 +610,9 @@ static void test_resolve(void **state)
 	assert_true(r->plan->kits[0].builtin);
 	assert_int_equal(r->plan->agent, 1);
 	assert_string_equal(r->plan->entrypoint.v[0].text, "new-agent");
-	assert_int_equal(r->plan->parts.n_creds, 3);
+	assert_int_equal(r->plan->parts.n_creds, 4);
+	assert_int_equal(r->plan->parts.install_allow.n, 1);
+	assert_string_equal(kit_phase_name(r->plan->parts.creds[3].phase), "install");
 	assert_int_equal(r->plan->parts.creds[0].n_injects, 6);
 	assert_string_equal(
 		r->plan->parts.texts[1].text, "Run `lint --level lax` before you commit.");

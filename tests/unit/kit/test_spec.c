@@ -262,6 +262,16 @@ static const struct wrong wrongs[] = {
 	{HEAD "environment: {variables: {NODE_EXTRA_CA_CERTS: x}}\n", "a kit must not set"},
 	{MIXIN "credentials: [{service: a, apiKey: {name: LD_PRELOAD}}]\n",
 		"spec.yaml:4:43: a kit must not set LD_PRELOAD"},
+	{MIXIN "credentials: [{service: a, phase: boot, apiKey: {name: A}}]\n",
+		"spec.yaml:4:35: phase must be install or runtime"},
+	{MIXIN "credentials: [{service: a, phase: [install], apiKey: {name: A}}]\n",
+		"spec.yaml:4:35: "},
+	{MIXIN "credentials: [{service: a, phase: install, apiKey: {inject: [{domain: "
+	       "a.example, scheme: bearer}]}}]\n",
+		"spec.yaml:4:15: phase is said by the kit that owns the credential"},
+	{HEAD BOX "credentials: [{service: a, phase: install, oauth: {tokenEndpoint: {host: "
+		  "a.example, path: /t}, passthrough: true}}]\n",
+		"spec.yaml:5:15: nobody logs in while the sandbox installs"},
 	/* network */
 	{MIXIN "permissions: {network: {allow: ['*']}}\n", "spec.yaml:4:33: "},
 	{MIXIN "permissions: {network: {allow: ['*.com']}}\n",
@@ -272,6 +282,14 @@ static const struct wrong wrongs[] = {
 		"spec.yaml:4:32: network allow must be a list"},
 	{MIXIN "permissions: {network: {allows: []}}\n",
 		"spec.yaml:4:25: unknown field 'allows' in permissions.network"},
+	{MIXIN "permissions: {network: {install: [a.example]}}\n",
+		"spec.yaml:4:34: permissions.network.install must be a mapping"},
+	{MIXIN "permissions: {network: {install: {}}}\n",
+		"spec.yaml:4:34: permissions.network.install has no field 'allow'"},
+	{MIXIN "permissions: {network: {install: {deny: [a.example]}}}\n",
+		"spec.yaml:4:35: unknown field 'deny' in permissions.network.install"},
+	{MIXIN "permissions: {network: {install: {allow: ['*.com']}}}\n",
+		"spec.yaml:4:43: '*.com' is a whole top-level domain: it can only be denied"},
 	{MIXIN "permissions: {files: []}\n",
 		"spec.yaml:4:15: unknown field 'files' in permissions"},
 	/* ports, volumes */
@@ -590,7 +608,12 @@ static void test_new_mixin(void **state)
 	assert_string_equal(k.spec->parts.home[0].bytes, "level=lax\n");
 	assert_string_equal(k.spec->parts.workspace[0].path, "lint.mk");
 	assert_true(k.spec->parts.creds[0].owner);
-	assert_false(k.spec->parts.creds[1].owner); /* routing for somebody else's */
+	assert_int_equal(k.spec->parts.creds[0].phase, KIT_PHASE_ALWAYS);
+	assert_true(k.spec->parts.creds[1].owner);
+	assert_int_equal(k.spec->parts.creds[1].phase, KIT_PHASE_INSTALL);
+	assert_int_equal(k.spec->parts.install_allow.n, 1);
+	assert_string_equal(k.spec->parts.install_allow.v[0].text, "get.example.com");
+	assert_false(k.spec->parts.creds[2].owner); /* routing for somebody else's */
 	assert_int_equal(
 		kit_decode(&k.tree, "f/spec.yaml", &(struct kit_args){odd, 1}, &none, &e), -EINVAL);
 	assert_string_equal(
