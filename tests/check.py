@@ -357,6 +357,22 @@ def run_lane(lane, steps, nice):
         run_step(step, steps, nice)
 
 
+REPORT_LINES = 600  # of pytest's failures with what the sandboxes said
+TAIL_LINES = 60
+
+
+def excerpt(text):
+    """What of a failed step's log is shown: pytest's failures from their heading on, and its end."""
+    lines = text.splitlines()
+    heads = [i for i, line in enumerate(lines) if re.match(r"=+ (FAILURES|ERRORS) =+$", line)]
+    end = max(0, len(lines) - TAIL_LINES)
+    if not heads or heads[0] >= end:
+        return lines[end:]
+    shown = lines[heads[0]:min(heads[0] + REPORT_LINES, end)]
+    left_out = end - heads[0] - len(shown)
+    return shown + ([f"... {left_out} lines ..."] if left_out else []) + lines[end:]
+
+
 def report(steps, seconds):
     total = Count()
     for step in steps:
@@ -370,8 +386,8 @@ def report(steps, seconds):
             say(f"FAILED: {step.name}: {name}: {reason}")
         path = LOGS / step.name.replace(" ", "-")
         if path.exists():
-            tail = path.read_text(errors="replace").splitlines()[-60:]
-            say(f"--- end of {path.relative_to(ROOT)}\n" + "\n".join(tail) + "\n---")
+            text = "\n".join(excerpt(path.read_text(errors="replace")))
+            say(f"--- of {path.relative_to(ROOT)}\n{text}\n---")
     say(f"took {seconds:.0f} s")
     say(f"{total.passed} passed, {len(total.failed)} failed, {len(total.skipped)} skipped")
     return 1 if total.failed or not total.passed else 0

@@ -8,6 +8,19 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import rig as rigs  # noqa: E402
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A failure says what the sandboxes and their logs said: it may not come again."""
+    report = (yield).get_result()
+    if not report.failed:
+        return
+    for rig in list(rigs.LIVE):
+        try:
+            report.sections.append((f"sandboxes of {rig.base}", rig.evidence()))
+        except Exception as why:  # whatever it is, the test's own failure is what counts
+            report.sections.append((f"sandboxes of {rig.base}", f"not to be had: {why!r}"))
+
+
 @pytest.fixture(scope="session")
 def programs():
     if not rigs.SBX.exists():

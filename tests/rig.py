@@ -98,6 +98,20 @@ def cpu_ticks(pid):
 
 
 EGRESS = ("sbx-front", "sbx-vault")
+LIVE = []  # rigs that are not closed yet
+EVIDENCE_LINES = 40
+
+
+def last_lines(path, lines=EVIDENCE_LINES):
+    """The end of a log, made printable."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
+            text = file.read().decode(errors="replace")
+    except OSError as why:
+        return f"({why.strerror})"
+    rows = ["".join(c if c == "\t" or c.isprintable() else "?" for c in row) for row in text.replace("\r", "").split("\n")]
+    return "\n".join([r for r in rows if r][-lines:]) or "(empty)"
 
 
 class Rig:
@@ -116,6 +130,7 @@ class Rig:
                     **(env or {})}
         self.seen = {}  # (pid, start time) -> name of every process that was ever ours
         self.ids = set()
+        LIVE.append(self)
 
     # -- commands
 
@@ -281,8 +296,36 @@ class Rig:
         if where.is_dir():
             self.ids |= {p.name for p in where.iterdir() if len(p.name) >= 8}
 
+    def evidence(self):
+        """What a failed test should be read with: every sandbox's state and reason, and the ends of all logs."""
+        time.sleep(1)  # what ends just now is written down a moment later
+        host = dict(line.split()[:2] for line in pathlib.Path("/proc/vmstat").read_text().splitlines())
+        said = [f"load {os.getloadavg()}, {pathlib.Path('/proc/meminfo').read_text().splitlines()[2]}, "
+                f"killed for want of memory since the host started: {host.get('oom_kill')}"]
+        try:
+            told = subprocess.run(["dmesg"], capture_output=True, timeout=10, check=False).stdout.decode(errors="replace")
+            said += [line for line in told.splitlines() if "out of memory" in line.lower() or "segfault" in line][-5:]
+        except (OSError, subprocess.TimeoutExpired) as why:
+            said.append(f"dmesg: {why}")
+        try:
+            said.append(self.sbx("ls", "--json", timeout=15).text)
+        except AssertionError as late:
+            said.append(str(late))
+        table = processes()
+        said.append("processes: " + ", ".join(
+            f"{name} {pid}{'' if pid in table and table[pid][2] == start else ' (gone)'}"
+            for (pid, start), name in sorted(self.seen.items())))
+        said.append(f"---- sbxd.log\n{last_lines(self.state / 'sbxd.log')}")
+        for where in sorted((self.state / "sandboxes").glob("*")):
+            for log in ("exit", "machine.log", "front.log", "vault.log", "console.log"):
+                if (where / log).exists():
+                    said.append(f"---- {where.name}/{log}\n{last_lines(where / log)}")
+        return "\n".join(said)
+
     def close(self):
         """Remove everything as a user would; returns what was left behind after 10 s."""
+        if self in LIVE:
+            LIVE.remove(self)
         self.note_ids()
         self.look()
         said = []

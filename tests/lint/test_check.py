@@ -124,3 +124,17 @@ def test_image_is_asked_for_once(tmp_path, monkeypatch):
     check.image_step(Run())
     check.image_step(Run())
     assert len(asked) == 3
+
+
+def test_the_excerpt_of_a_failed_step():
+    body = [f"line {i}" for i in range(check.REPORT_LINES + 200)]
+    head = "=================================== FAILURES ==================================="
+    plain = check.excerpt("\n".join(body))
+    assert plain == body[-check.TAIL_LINES:]
+    long = check.excerpt("\n".join(["dots"] * 5 + [head] + body))
+    assert long[0] == head and long[-1] == body[-1] and long[-check.TAIL_LINES] == body[-check.TAIL_LINES]
+    assert long[1:check.REPORT_LINES] == body[:check.REPORT_LINES - 1]
+    assert long[check.REPORT_LINES] == "... 141 lines ..." and len(long) == check.REPORT_LINES + 1 + check.TAIL_LINES
+    short = check.excerpt("\n".join([head] + body[:80]))
+    assert short == [head] + body[:80]
+    assert check.excerpt("\n".join(body[:10])) == body[:10]
