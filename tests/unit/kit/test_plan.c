@@ -612,7 +612,9 @@ static void test_resolve(void **state)
 	assert_string_equal(r->plan->entrypoint.v[0].text, "new-agent");
 	assert_int_equal(r->plan->parts.n_creds, 4);
 	assert_int_equal(r->plan->parts.install_allow.n, 1);
-	assert_string_equal(kit_phase_name(r->plan->parts.creds[3].phase), "install");
+	for (size_t i = 0; i < 4; i++)
+		assert_string_equal(kit_phase_name(r->plan->parts.creds[i].phase),
+			strcmp(r->plan->parts.creds[i].service, "registry") ? "" : "install");
 	assert_int_equal(r->plan->parts.creds[0].n_injects, 6);
 	assert_string_equal(
 		r->plan->parts.texts[1].text, "Run `lint --level lax` before you commit.");
