@@ -32,6 +32,26 @@ static int write_file(int dir, const char *name, const struct buf *b, struct err
 	return r < 0 ? err_sys(e, r, "write '%s'", name) : 0;
 }
 
+static int write_kit_files(int dir, const struct plan_files *files, struct err *e)
+{
+	const struct {
+		const char *name;
+		const struct buf *bytes;
+	} all[] = {
+		{FILE_HOME_TAR, &files->home},
+		{FILE_SETUP_TAR, &files->setup},
+		{FILE_MISSING_TAR, &files->missing},
+		{FILE_WORKSPACE_TAR, &files->workspace},
+		{FILE_MEMORY_TAR, &files->memory},
+	};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(all); i++)
+		if (all[i].bytes->len > 0)
+			r = write_file(dir, all[i].name, all[i].bytes, e);
+	return r;
+}
+
 static int fill_directory(struct sandbox *s, const struct plan_files *files, struct err *e)
 {
 	AUTO(buf) text = {0};
@@ -48,10 +68,8 @@ static int fill_directory(struct sandbox *s, const struct plan_files *files, str
 	if (r < 0)
 		return err_sys(e, r, "write the plan");
 	r = disk_make(s->d, dir, FILE_SCRATCH, s->plan->disk_bytes, e);
-	if (r == 0 && files->home_tar.len > 0)
-		r = write_file(dir, FILE_HOME_TAR, &files->home_tar, e);
-	if (r == 0 && files->setup_tar.len > 0)
-		r = write_file(dir, FILE_SETUP_TAR, &files->setup_tar, e);
+	if (r == 0)
+		r = write_kit_files(dir, files, e);
 	/* The plan last: a directory with a plan is a whole sandbox. */
 	if (r == 0)
 		r = write_file(dir, FILE_PLAN, &text, e);

@@ -116,6 +116,7 @@ static int check_policy(const struct js *list, struct err *e)
 static int load(struct plan *p, struct err *e)
 {
 	const struct js *image, *spaces, *masks;
+	struct plan_kits_json kits;
 	struct js_reader rd;
 	int r;
 
@@ -139,7 +140,8 @@ static int load(struct plan *p, struct err *e)
 	if (rd.r == 0 && (!p->env || !strings_only(p->env)))
 		js_fault(&rd, "env", "must be an object of strings");
 	p->policy = js_take_array(&rd, "policy", RULES_LIST_MAX);
-	(void)js_take_object(&rd, "kit");
+	(void)js_take_object(&rd, "kit"); /* of older plans; it had nothing to act on */
+	plan_kits_take(p, &rd, &kits);
 	image = js_take_object(&rd, "image");
 	spaces = js_take_array(&rd, "workspaces", MACHINE_EXPORTS_MAX);
 	masks = js_take_array(&rd, "masks", MACHINE_MASKS_MAX); /* absent in older plans */
@@ -152,6 +154,8 @@ static int load(struct plan *p, struct err *e)
 		r = check_policy(p->policy, e);
 	if (r == 0)
 		r = load_masks(p, masks, e);
+	if (r == 0)
+		r = plan_kits_load(p, &kits, e);
 	return r == 0 ? name_check(p->name, e) : r;
 }
 
@@ -200,22 +204,31 @@ void plan_free(struct plan *p)
 {
 	if (!p)
 		return;
+	plan_kits_fini(p);
 	js_free(p->json);
 	free(p);
 }
 
+#define FILES_MAX (32U << 20)
+
 void plan_files_init(struct plan_files *f)
 {
-	buf_init(&f->home_tar, 32U << 20);
-	buf_init(&f->setup_tar, 32U << 20);
+	buf_init(&f->home, FILES_MAX);
+	buf_init(&f->setup, FILES_MAX);
+	buf_init(&f->missing, FILES_MAX);
+	buf_init(&f->workspace, FILES_MAX);
+	buf_init(&f->memory, FILES_MAX);
 }
 
 void plan_files_fini(struct plan_files *f)
 {
 	if (!f)
 		return;
-	buf_fini(&f->home_tar);
-	buf_fini(&f->setup_tar);
+	buf_fini(&f->home);
+	buf_fini(&f->setup);
+	buf_fini(&f->missing);
+	buf_fini(&f->workspace);
+	buf_fini(&f->memory);
 }
 
 void plan_files_auto(struct plan_files *f)

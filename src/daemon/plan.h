@@ -1,6 +1,6 @@
 /* plan.h - what was asked, resolved once into an immutable, hashed plan
  *
- * plan_resolve() reads kit, image, workspaces and defaults; plan_load() reads the JSON that came out
+ * plan_resolve() reads kits, image, workspaces and defaults; plan_load() reads the JSON that came out
  * of it, strictly, and is the only way to a struct plan: what runs is what was written down. All
  * strings are borrowed from the JSON, which the plan owns. Never changed after it was made: any
  * thread may read it.
@@ -36,6 +36,97 @@ struct plan_workspace {
 	uint64_t dev, ino, fsid; /* what stood there when it was approved */
 };
 
+/* ---- what the kits say, in plan_kits.c ----
+ * Every list is in the order of the composition and may be empty; plans of older versions have none of
+ * it. Texts are borrowed from the JSON, lists are the plan's.
+ */
+#define PLAN_KITS_MAX	     38
+#define PLAN_SURFACE_MAX     8192
+#define PLAN_NETWORK_MAX     4096
+#define PLAN_CREDENTIALS_MAX 256
+#define PLAN_INJECTS_MAX     256
+#define PLAN_NAMES_MAX	     64
+#define PLAN_COMMANDS_MAX    512
+#define PLAN_VOLUMES_MAX     64
+#define PLAN_PORTS_MAX	     64
+#define PLAN_COMMAND_MAX     (256U << 10)
+
+/* When a thing holds: always, only while the sandbox installs, or only after that. */
+enum plan_phase { PLAN_ALWAYS, PLAN_INSTALL, PLAN_RUNTIME };
+
+struct plan_kit {
+	const char *name, *version, *origin, *digest; /* version NULL: not said */
+	bool builtin;
+};
+
+/* A rule for POLICY_SOURCE_KIT. */
+struct plan_network {
+	const char *resource, *kit;
+	bool deny;
+	enum plan_phase phase; /* PLAN_RUNTIME does not occur */
+};
+
+/* Where a value goes: a header with a format that has one %s, or Basic with a username; neither:
+ * where services/SERVICE.yaml puts it.
+ */
+struct plan_inject {
+	const char *domain, *kit;
+	const char *header, *format, *username; /* NULL: not said */
+};
+
+struct plan_oauth {
+	const char *host, *path; /* of the token endpoint */
+	const char *access, *refresh; /* stand-ins; NULL: ours */
+	const char *credential_file, *structure, *template_text; /* NULL: none */
+	const struct js *hosts; /* array of strings */
+	const struct js *fields; /* object of strings */
+	bool passthrough;
+};
+
+struct plan_credential {
+	const char *service, *kit;
+	const char *description; /* NULL: not said */
+	bool required;
+	enum plan_phase phase;
+	const struct js *variables; /* array of names: hold the stand-in inside */
+	struct plan_inject *injects;
+	size_t n_injects;
+	struct plan_oauth *oauth; /* NULL: none */
+	/* schema 1: where the client finds the value; the daemon does not act on it */
+	const struct js *env; /* array of names; NULL: none */
+	const char *file, *parser; /* NULL: none; parser NULL: the whole file */
+	bool file_first;
+};
+
+struct plan_install {
+	const char *command; /* for sh -c */
+	const char *user; /* number or name */
+	const char *description; /* NULL: not said */
+	const char *kit;
+};
+
+struct plan_startup {
+	const struct js *argv; /* array of strings, at least one */
+	const char *user, *description, *kit; /* description NULL: not said */
+	bool background; /* else those after it wait for it */
+};
+
+struct plan_volume {
+	const char *path; /* absolute */
+	bool tmpfs;
+	uint64_t bytes; /* 0: not said */
+	uint32_t mode; /* 0: not said */
+	const char *kit;
+};
+
+struct plan_port {
+	uint16_t container;
+	uint16_t host; /* 0: any that is free */
+	const char *protocol; /* "" (TCP, IPv4 only), "tcp", "udp" */
+	const char *name; /* NULL: none */
+	const char *kit;
+};
+
 struct plan {
 	struct js *json;
 	char hash[HASH_HEX]; /* SHA-256 of the canonical JSON */
@@ -52,11 +143,30 @@ struct plan {
 	const struct js *env; /* object of strings */
 	const struct js *argv, *argv_interactive, *notes; /* arrays of strings */
 	const struct js *policy; /* array of rules (rules.h); NULL: none */
+	/* of the kits */
+	struct plan_kit *kits;
+	struct plan_network *network;
+	struct plan_credential *credentials;
+	struct plan_install *install;
+	struct plan_startup *startup;
+	struct plan_volume *volumes;
+	struct plan_port *ports;
+	size_t n_kits, n_network, n_credentials, n_install, n_startup, n_volumes, n_ports;
+	const char *kits_digest; /* what an approval is bound to; NULL: an older plan */
+	const struct js *surface, *withheld; /* arrays of strings; NULL: none */
+	/* the agent's file of instructions and its directory in the guest; NULL: it reads none */
+	const char *instructions_file, *instructions_dir;
 };
 
-/* What the kit puts into the guest on the first start; not part of the JSON but of its digests. */
+/* What the kits put into the guest on the first start, all of them together in the order of composition;
+ * not part of the JSON but of its digests. Empty: nothing.
+ */
 struct plan_files {
-	struct buf home_tar, setup_tar;
+	struct buf home; /* relative to the user's home, before anything is installed */
+	struct buf setup; /* relative to "/" */
+	struct buf missing; /* the same; what is there stays as it is. After setup. */
+	struct buf workspace; /* relative to the first workspace, last */
+	struct buf memory; /* relative to plan.instructions_dir */
 };
 void plan_files_init(struct plan_files *f);
 void plan_files_fini(struct plan_files *f);
@@ -79,6 +189,17 @@ int plan_from(struct js *json, struct plan **ret, struct err *e) MUST_USE;
 /* plan_text() - append the canonical JSON */
 int plan_text(const struct plan *p, struct buf *out) MUST_USE;
 void plan_free(struct plan *p);
+
+/* ---- plan_kits.c ---- */
+struct js_reader;
+/* plan_kits_take() - the keys of the kits out of @rd; plan_kits_load(): check them, after js_done() */
+struct plan_kits_json {
+	const struct js *kits, *network, *credentials, *install, *startup, *volumes, *ports;
+	const struct js *instructions;
+};
+void plan_kits_take(struct plan *p, struct js_reader *rd, struct plan_kits_json *ret);
+int plan_kits_load(struct plan *p, const struct plan_kits_json *from, struct err *e) MUST_USE;
+void plan_kits_fini(struct plan *p);
 
 /* ---- workspace.c ---- */
 

@@ -1,28 +1,9 @@
-#include "daemon/plan.h"
+#include "daemon/resolve.h"
 #include "daemon/rules.h"
-#include "base/name.h"
-#include "kit/kit.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysinfo.h>
-
-/* From Create, kit, image and host to the plan's JSON. One step, one function; they share: */
-struct resolving {
-	const struct js *create; /* borrowed, as is all below it */
-	const struct paths *paths;
-	const struct plan_host *host;
-	struct js *out; /* owned: the plan as it grows */
-	struct js *notes; /* owned */
-	struct kit *kit; /* owned */
-	char name[NAME_MAX_LEN + 1];
-	const char *agent, *template, *isolation;
-	int64_t cpus, memory_bytes, disk_bytes;
-	const struct js *env, *workspaces, *masks, *policy;
-	char cwd[PATH_MAX];
-	bool bad; /* memory ran out while building */
-	struct err *e;
-};
 
 void plan_host_find(struct plan_host *ret)
 {
@@ -35,7 +16,6 @@ void plan_host_find(struct plan_host *ret)
 
 static int read_create(struct resolving *s)
 {
-	const struct js *kits;
 	struct js_reader rd;
 	const char *name;
 	int r;
@@ -43,7 +23,9 @@ static int read_create(struct resolving *s)
 	js_read(&rd, s->create, "", s->e);
 	name = js_take_str(&rd, "name", PATH_MAX, "");
 	s->agent = js_want_str(&rd, "agent", PATH_MAX - 1);
-	kits = js_take_array(&rd, "kits", 64);
+	s->kit_list = js_take_array(&rd, "kits", KIT_MIXINS_MAX);
+	s->kit_args = js_take_array(&rd, "kit_args", RESOLVE_ARGS_MAX);
+	s->agent_origin = js_take_str(&rd, "agent_origin", KIT_REF_MAX - 1, NULL);
 	s->workspaces = js_take_array(&rd, "workspaces", MACHINE_EXPORTS_MAX);
 	s->masks = js_take_array(&rd, "masks", MACHINE_MASKS_MAX);
 	s->cpus = js_take_int(&rd, "cpus", 0, INT64_MAX, 0);
@@ -56,12 +38,6 @@ static int read_create(struct resolving *s)
 	r = js_done(&rd);
 	if (r < 0)
 		return r;
-	if (js_len(kits) > 0)
-		return err_set(s->e, ERR_INVALID, -EOPNOTSUPP,
-			"kits: mixing further kits into an agent is not supported yet");
-	if (strchr(s->agent, '/') && s->agent[0] != '/')
-		return err_set(s->e, ERR_INVALID, -EINVAL,
-			"agent: '%s' is neither a name nor an absolute path", s->agent);
 	if (strlen(name) > NAME_MAX_LEN || (name[0] && name_check(name, s->e) < 0))
 		return strlen(name) > NAME_MAX_LEN
 			       ? err_set(s->e, ERR_INVALID, -EINVAL,
@@ -107,7 +83,7 @@ static int choose_sizes(struct resolving *s)
 	int r;
 
 	if (cpus == 0)
-		cpus = s->kit->cpus ? s->kit->cpus : PLAN_CPUS_DEFAULT;
+		cpus = s->kit->cpu_milli ? (s->kit->cpu_milli + 999) / 1000 : PLAN_CPUS_DEFAULT;
 	if (s->cpus == 0 && cpus > s->host->cpus)
 		cpus = s->host->cpus;
 	if (memory == 0) {
@@ -134,9 +110,9 @@ static int choose_sizes(struct resolving *s)
 
 static int choose_image(struct resolving *s)
 {
-	const char *ref = s->template[0]  ? s->template
-			  : s->kit->image ? s->kit->image
-					  : IMAGE_DEFAULT;
+	const char *ref = s->template[0]       ? s->template
+			  : s->kit->image.text ? s->kit->image.text
+					       : IMAGE_DEFAULT;
 	AUTO_JS v = js_object();
 	struct image_store store;
 	struct image img;
@@ -153,94 +129,6 @@ static int choose_image(struct resolving *s)
 	s->bad |= js_set_str(v, "modules_digest", img.modules_digest);
 	s->bad |= js_set_str(v, "kernel_version", img.kernel_version);
 	s->bad |= js_set(s->out, "image", TAKE(v));
-	return 0;
-}
-
-static int add_workspace(struct resolving *s, struct js *list, const struct js *asked, size_t i)
-{
-	struct js_reader rd;
-	struct plan_place place;
-	AUTO_JS v = js_object();
-	char where[40];
-	const char *path;
-	bool read_only;
-	int r;
-
-	(void)snprintf(where, sizeof(where), "workspaces[%zu]", i);
-	js_read(&rd, asked, where, s->e);
-	path = js_want_str(&rd, "path", PATH_MAX - 1);
-	read_only = js_take_bool(&rd, "read_only", false);
-	r = js_done(&rd);
-	if (r == 0)
-		r = plan_workspace_check(path, s->paths, &place, s->e);
-	if (r < 0)
-		return r;
-	if (i == 0 && place.is_file)
-		return err_set(s->e, ERR_INVALID, -ENOTDIR,
-			"the first workspace must be a directory; '%s' is a file", path);
-	for (size_t k = 0; k < js_len(list); k++)
-		if (strcmp(js_str(js_get(js_at(list, k), "path")), path) == 0)
-			return err_set(
-				s->e, ERR_INVALID, -EEXIST, "workspace '%s' is there twice", path);
-	if (place.note[0])
-		s->bad |= js_add_str(s->notes, place.note);
-	if (i == 0)
-		(void)snprintf(s->cwd, sizeof(s->cwd), "%s", path);
-	s->bad |= js_set_str(v, "path", path);
-	s->bad |= js_set_str(v, "host", place.host);
-	s->bad |= js_set_bool(v, "read_only", read_only);
-	s->bad |= js_set_str(v, "kind", place.is_file ? "file" : "directory");
-	s->bad |= js_set_int(v, "dev", (int64_t)place.dev);
-	s->bad |= js_set_int(v, "ino", (int64_t)place.ino);
-	s->bad |= js_set_int(v, "fsid", (int64_t)place.fsid);
-	s->bad |= js_add(list, TAKE(v));
-	return 0;
-}
-
-/* refuse_open_back_door() - read-only is promised against root inside, who can reach whatever is
- * beneath a writable share by that share
- */
-static int refuse_open_back_door(struct resolving *s, const struct js *list)
-{
-	for (size_t i = 0; i < js_len(list); i++) {
-		const struct js *inner = js_at(list, i);
-		const char *host = js_str(js_get(inner, "host"));
-
-		for (size_t k = 0; k < js_len(list) && js_bool(js_get(inner, "read_only")); k++) {
-			const struct js *outer = js_at(list, k);
-			const char *dir = js_str(js_get(outer, "host"));
-
-			if (js_bool(js_get(outer, "read_only")) || !plan_within(host, dir))
-				continue;
-			(void)err_set(s->e, ERR_INVALID, -EINVAL,
-				"workspace '%s' cannot be read-only: it lies in '%s', which is "
-				"writable",
-				host, dir);
-			err_hint(s->e, "share the writable parts one by one, or all read-only");
-			return -EINVAL;
-		}
-	}
-	return 0;
-}
-
-static int add_workspaces(struct resolving *s)
-{
-	int bad;
-
-	AUTO_JS list = js_array();
-
-	(void)snprintf(s->cwd, sizeof(s->cwd), PLAN_GUEST_HOME);
-	for (size_t i = 0; i < js_len(s->workspaces); i++) {
-		int r = add_workspace(s, list, js_at(s->workspaces, i), i);
-
-		if (r < 0)
-			return r;
-	}
-	bad = refuse_open_back_door(s, list);
-	if (bad < 0)
-		return bad;
-	s->bad |= js_set(s->out, "workspaces", TAKE(list));
-	s->bad |= js_set_str(s->out, "cwd", s->cwd);
 	return 0;
 }
 
@@ -264,7 +152,7 @@ static int check_var(struct resolving *s, const char *name, const char *value)
 	return 0;
 }
 
-/* The kit's variables, then what the person said: the later wins. */
+/* The kits' variables, then what the person said: the later wins. */
 static int add_env(struct resolving *s)
 {
 	AUTO_JS env = js_object();
@@ -273,8 +161,8 @@ static int add_env(struct resolving *s)
 	void *iter = NULL;
 
 	s->bad |= js_set_str(env, "SBX_SANDBOX", s->name);
-	for (size_t i = 0; i < s->kit->n_vars; i++)
-		s->bad |= js_set_str(env, s->kit->vars[i].name, s->kit->vars[i].value);
+	for (size_t i = 0; i < s->kit->parts.n_vars; i++)
+		s->bad |= js_set_str(env, s->kit->parts.vars[i].name, s->kit->parts.vars[i].value);
 	while (s->env && js_each(s->env, &iter, &name, &value)) {
 		int r = check_var(s, name, js_str(value));
 
@@ -286,61 +174,6 @@ static int add_env(struct resolving *s)
 		return err_set(
 			s->e, ERR_INVALID, -E2BIG, "env: more than %d variables", PLAN_ENV_MAX);
 	s->bad |= js_set(s->out, "env", TAKE(env));
-	return 0;
-}
-
-static int add_argv(struct resolving *s, const char *key, bool tty)
-{
-	struct kit_strv argv = {0};
-	AUTO_JS list = js_array();
-	int r = kit_argv(s->kit, tty, NULL, 0, &argv);
-
-	if (r < 0)
-		return err_sys(s->e, r, "make the agent's command line");
-	for (size_t i = 0; i < argv.n; i++)
-		s->bad |= js_add_str(list, argv.v[i]);
-	kit_strv_fini(&argv);
-	s->bad |= js_set(s->out, key, TAKE(list));
-	return 0;
-}
-
-static int digest(struct resolving *s, struct js *o, const char *key, const struct buf *b)
-{
-	char hex[HASH_HEX];
-	int r;
-
-	if (b->len == 0) {
-		s->bad |= js_set_null(o, key);
-		return 0;
-	}
-	r = hash_bytes(b->data, b->len, hex);
-	if (r < 0)
-		return err_sys(s->e, r, "hash the kit");
-	s->bad |= js_set_str(o, key, hex);
-	return 0;
-}
-
-static int add_kit(struct resolving *s, struct plan_files *files)
-{
-	AUTO_JS v = js_object();
-	int r = kit_setup_tar(
-		s->kit, s->cwd, PLAN_GUEST_UID, PLAN_GUEST_UID, &files->setup_tar, s->e);
-
-	if (r == 0)
-		r = digest(s, v, "spec_digest", &s->kit->spec);
-	if (r == 0)
-		r = digest(s, v, "home_digest", &s->kit->home_tar);
-	if (r == 0)
-		r = digest(s, v, "setup_digest", &files->setup_tar);
-	if (r < 0)
-		return r;
-	r = buf_add(&files->home_tar, buf_str(&s->kit->home_tar), s->kit->home_tar.len);
-	if (r < 0)
-		return err_sys(s->e, r, "read the kit");
-	s->bad |= js_set_str(v, "name", s->kit->name);
-	s->bad |= js_set_str(v, "version", s->kit->version);
-	s->bad |= js_set_str(v, "dir", s->kit->dir);
-	s->bad |= js_set(s->out, "kit", TAKE(v));
 	return 0;
 }
 
@@ -370,7 +203,7 @@ static void choose_name(struct resolving *s)
 	const char *slash = path ? strrchr(path, '/') : NULL;
 
 	if (!s->name[0])
-		name_from(s->name, s->kit->name, slash ? slash + 1 : "sandbox");
+		name_from(s->name, s->kit_name, slash ? slash + 1 : "sandbox");
 	s->bad |= js_set_str(s->out, "name", s->name);
 }
 
@@ -379,11 +212,11 @@ static int resolve(struct resolving *s, struct plan_files *files)
 	int r = read_create(s);
 
 	if (r == 0)
-		r = kit_load(s->agent, s->paths->data, &s->kit, s->e);
+		r = resolve_kits(s);
 	if (r < 0)
 		return r;
 	s->bad |= js_set_int(s->out, "version", 1);
-	s->bad |= js_set_str(s->out, "agent", s->kit->name);
+	s->bad |= js_set_str(s->out, "agent", s->kit_name);
 	s->bad |= js_set_str(s->out, "user", PLAN_GUEST_USER);
 	s->bad |= js_set_int(s->out, "uid", PLAN_GUEST_UID);
 	s->bad |= js_set_int(s->out, "gid", PLAN_GUEST_UID);
@@ -392,7 +225,7 @@ static int resolve(struct resolving *s, struct plan_files *files)
 	if (r == 0)
 		r = choose_sizes(s);
 	if (r == 0)
-		r = add_workspaces(s);
+		r = resolve_places(s);
 	if (r == 0)
 		r = choose_image(s);
 	add_masks(s);
@@ -402,11 +235,7 @@ static int resolve(struct resolving *s, struct plan_files *files)
 	if (r == 0)
 		r = add_policy(s);
 	if (r == 0)
-		r = add_argv(s, "argv", false);
-	if (r == 0)
-		r = add_argv(s, "argv_interactive", true);
-	if (r == 0)
-		r = add_kit(s, files);
+		r = resolve_kits_write(s, files);
 	return r;
 }
 
@@ -424,7 +253,7 @@ int plan_resolve(const struct js *create, const struct paths *paths, const struc
 	s.bad |= js_set(s.out, "notes", TAKE(s.notes));
 	if (r == 0 && s.bad)
 		r = err_sys(e, -ENOMEM, "make the plan");
-	kit_free(s.kit);
+	kit_resolved_free(s.kits);
 	if (r < 0) {
 		js_free(s.out);
 		return r;

@@ -7,6 +7,8 @@
  * done. "x.*" is x and all within.
  */
 static const char *const enforced[] = {
+	"extends",
+	"requires.*",
 	"sandbox",
 	"sandbox.image",
 	"sandbox.entrypoint",

@@ -1,6 +1,4 @@
 #include "kit/kit.h"
-#include "kit/run.h"
-#include "kit/source.h"
 #include "base/paths.h"
 #include <dirent.h>
 #include <errno.h>
@@ -8,6 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+void kit_strv_fini(struct kit_strv *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free(s->v[i]);
+	free(s->v);
+	*s = (struct kit_strv){0};
+}
 
 static int by_name(const void *a, const void *b)
 {
@@ -72,41 +78,5 @@ int kit_not_found(const char *ref, const char *data_dir, struct err *e)
 			break;
 	kit_strv_fini(&names);
 	err_hint(e, "built in: %s; a kit in a directory: ./DIR", buf_str(&text));
-	return r;
-}
-
-/* place_of() - where it was read from, for people: a directory or a ZIP file */
-static char *place_of(const struct kit_source *source)
-{
-	char path[PATH_MAX], real[PATH_MAX];
-
-	if (source->kind == KIT_ZIP)
-		return strdup(source->origin);
-	(void)snprintf(path, sizeof(path), "%.*s", (int)(strrchr(source->file, '/') - source->file),
-		source->file);
-	return strdup(realpath(path, real) ? real : path);
-}
-
-int kit_load(const char *ref, const char *data_dir, struct kit **ret_kit, struct err *e)
-{
-	AUTO_FREE struct kit_source *source = calloc(1, sizeof(*source));
-	AUTO_KIT_SPEC *spec = NULL;
-	AUTO_KIT *k = NULL;
-	int r;
-
-	if (!source)
-		return err_sys(e, -ENOMEM, "read kit '%.200s'", ref);
-	r = kit_source_read(ref, data_dir, NULL, source, e);
-	if (r == 0)
-		r = kit_decode(&source->tree, source->file, NULL, &spec, e);
-	if (r == 0)
-		r = kit_source_check_name(source, spec, data_dir, e);
-	if (r == 0)
-		r = kit_of_spec(spec, &k, e);
-	if (r == 0 && !(k->dir = place_of(source)))
-		r = err_sys(e, -ENOMEM, "read kit '%.200s'", ref);
-	kit_source_fini(source);
-	if (r == 0)
-		*ret_kit = TAKE(k);
 	return r;
 }

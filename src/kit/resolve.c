@@ -50,7 +50,20 @@ static int decode(struct resolve *rs, const struct kit_source *src, struct kit_s
 	return r;
 }
 
-static int add(struct resolve *rs, const char *ref, size_t *ret_at)
+static int set_origin(struct resolve *rs, struct kit_source *src, const char *origin)
+{
+	if (!origin || src->kind == KIT_BUILTIN)
+		return 0;
+	if (origin[0] == '\0' || snprintf(src->origin, sizeof(src->origin), "%s", origin) >=
+					 (int)sizeof(src->origin))
+		return err_set(rs->e, ERR_INVALID, -EINVAL,
+			"the origin of kit '%.200s' is empty or "
+			"too long",
+			src->file);
+	return 0;
+}
+
+static int add(struct resolve *rs, const char *ref, const char *origin, size_t *ret_at)
 {
 	struct kit_resolved *out = rs->out;
 	AUTO_FREE struct kit_source *src = calloc(1, sizeof(*src));
@@ -66,7 +79,9 @@ static int add(struct resolve *rs, const char *ref, size_t *ret_at)
 		return r;
 	out->sources[at] = TAKE(src);
 	out->n++;
-	r = decode(rs, out->sources[at], &out->specs[at]);
+	r = set_origin(rs, out->sources[at], origin);
+	if (r == 0)
+		r = decode(rs, out->sources[at], &out->specs[at]);
 	if (r == 0)
 		r = kit_source_check_name(out->sources[at], out->specs[at], rs->q->data_dir, rs->e);
 	*ret_at = at;
@@ -93,7 +108,7 @@ static int add_parents(struct resolve *rs)
 		if (at == KIT_PARENTS_MAX)
 			return kit_fault(rs->e, child, child->extends.at,
 				"more than %d kits extend each other", KIT_PARENTS_MAX);
-		r = add(rs, child->extends.text, &at);
+		r = add(rs, child->extends.text, NULL, &at);
 		if (r == -ENOENT) {
 			(void)kit_fault(rs->e, child, child->extends.at,
 				"there is no built-in kit '%s'", child->extends.text);
@@ -129,7 +144,7 @@ static int resolve(struct resolve *rs)
 {
 	const struct kit_request *q = rs->q;
 	size_t at;
-	int r = q->agent ? add(rs, q->agent, &at) : 0;
+	int r = q->agent ? add(rs, q->agent, q->agent_origin, &at) : 0;
 
 	if (r == 0 && q->agent)
 		r = add_parents(rs);
@@ -137,7 +152,7 @@ static int resolve(struct resolve *rs)
 	if (r == 0 && q->n_mixins > KIT_MIXINS_MAX)
 		r = err_set(rs->e, ERR_LIMIT, -E2BIG, "more than %d kits", KIT_MIXINS_MAX);
 	for (size_t i = 0; r == 0 && i < q->n_mixins; i++)
-		r = add(rs, q->mixins[i], &at);
+		r = add(rs, q->mixins[i], q->origins ? q->origins[i] : NULL, &at);
 	for (size_t i = 0; r == 0 && i < q->n_args; i++)
 		if (!rs->used[i])
 			r = err_set(rs->e, ERR_INVALID, -EINVAL, "no kit has an argument '%.128s'",

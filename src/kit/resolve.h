@@ -14,6 +14,11 @@ struct kit_request {
 		agent; /* reference (source.h); NULL: mixins alone, looked at one by one (no plan) */
 	const char *const *mixins;
 	size_t n_mixins;
+	/* where a local copy is from: its origin instead of the copy's path. Of built-in kits without
+	 * effect. NULL, also as an entry of origins: the reference says it.
+	 */
+	const char *agent_origin;
+	const char *const *origins; /* of the mixins */
 	/* NAME is for every kit that has it, KIT.NAME for that kit; a name that no kit has is an error */
 	const struct kit_pair *args;
 	size_t n_args;

@@ -1,0 +1,37 @@
+/* resolve.h - the steps from a Create to a plan, and what they share
+ *
+ * resolve.c alone calls them, in this order; each writes its part of s->out. Faults in s->e.
+ */
+#ifndef DAEMON_RESOLVE_H
+#define DAEMON_RESOLVE_H
+#include "daemon/plan.h"
+#include "base/name.h"
+#include "kit/resolve.h"
+
+#define RESOLVE_ARGS_MAX 256
+
+struct resolving {
+	const struct js *create; /* borrowed, as is all below it */
+	const struct paths *paths;
+	const struct plan_host *host;
+	struct js *out; /* owned: the plan as it grows */
+	struct js *notes; /* owned */
+	struct kit_resolved *kits; /* owned */
+	struct kit_plan *kit; /* of it: the agent and all mixins as one */
+	const char *kit_name; /* the agent's */
+	char name[NAME_MAX_LEN + 1];
+	const char *agent, *agent_origin, *template, *isolation; /* agent_origin may be NULL */
+	int64_t cpus, memory_bytes, disk_bytes;
+	const struct js *env, *workspaces, *masks, *policy, *kit_list, *kit_args;
+	char cwd[PATH_MAX];
+	bool bad; /* memory ran out while building */
+	struct err *e;
+};
+
+/* resolve_kits() - read and compose the agent and s->kit_list */
+int resolve_kits(struct resolving *s) MUST_USE;
+/* resolve_places() - workspaces, cwd */
+int resolve_places(struct resolving *s) MUST_USE;
+/* resolve_kits_write() - what the kits say, and what they put into the guest: after the places */
+int resolve_kits_write(struct resolving *s, struct plan_files *files) MUST_USE;
+#endif

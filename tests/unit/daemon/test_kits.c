@@ -1,0 +1,197 @@
+/* test_kits.c - kits in the plans that the daemon makes: one agent, mixins, arguments, files */
+#include "check.h"
+#include "rig.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static struct rig *rig;
+
+#define NEED_RIG()                                                                                 \
+	do {                                                                                       \
+		if (!rig)                                                                          \
+			SKIP("no rig here");                                                       \
+	} while (0)
+
+#define MIXIN "schemaVersion: \"2\"\nkind: mixin\n"
+
+static void write_file(const char *below, const char *text)
+{
+	FILE *f = fopen(rig_path(rig, below), "we");
+
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void make_kit(const char *dir, const char *spec)
+{
+	char path[128];
+
+	assert_int_equal(mkdir(rig_path(rig, dir), 0700), 0);
+	(void)snprintf(path, sizeof(path), "%s/spec.yaml", dir);
+	write_file(path, spec);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	rig = rig_new();
+	if (!rig)
+		return 0;
+	make_kit("one", MIXIN "name: one\nargs: {v: {default: \"1\"}}\n"
+			      "environment: {variables: {A: \"one ${{ kit.args.v }}\", B: b}}\n"
+			      "setup: {files: [{path: /etc/one, content: \"${WORKDIR}\"}]}\n");
+	make_kit("two", MIXIN "name: two\nenvironment: {variables: {A: two}}\n");
+	make_kit("agent", "schemaVersion: \"2\"\nkind: sandbox\nname: mine\nextends: box\n"
+			  "sandbox: {command: {default: [-d], interactive: [-i]}}\n");
+	rig_up(rig);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	int r = rig_free(rig);
+
+	(void)state;
+	rig = NULL;
+	return r;
+}
+
+/* plan() - of a Create with these members beside sizes and workspace; its status */
+static int plan(const char *members, const struct js **ret)
+{
+	char body[2048];
+
+	(void)snprintf(body, sizeof(body),
+		"{%s,\"memory_bytes\":268435456,\"disk_bytes\":1073741824,"
+		"\"workspaces\":[{\"path\":\"%s\"}]}",
+		members, rig->workspace);
+	return rig_ask(rig, "POST", "/v1/sandboxes?plan=1", body, ret);
+}
+
+static const char *word(const struct js *v, const char *key, size_t i)
+{
+	const char *s = js_str(js_at(js_get(v, key), i));
+
+	return s ? s : "";
+}
+
+static void test_mixins_in_order(void **state)
+{
+	char text[512], first[65];
+	const struct js *p, *kits;
+
+	(void)state;
+	NEED_RIG();
+	(void)snprintf(text, sizeof(text),
+		"\"agent\":\"box\",\"kits\":[\"%s\",{\"path\":\"%s\",\"origin\":\"git+https://h/"
+		"x\"}],"
+		"\"kit_args\":[{\"name\":\"one.v\",\"value\":\"7\"}],\"env\":{\"C\":\"c\"}",
+		rig_path(rig, "one"), rig_path(rig, "two"));
+	assert_int_equal(plan(text, &p), 200);
+	kits = js_get(p, "kits");
+	assert_int_equal(js_len(kits), 3);
+	assert_string_equal(rig_str(js_at(kits, 0), "name"), "box");
+	assert_true(js_bool(js_get(js_at(kits, 0), "builtin")));
+	assert_false(js_bool(js_get(js_at(kits, 1), "builtin")));
+	assert_string_equal(rig_str(js_at(kits, 2), "origin"), "git+https://h/x");
+	/* the later wins, and what the person says over all */
+	assert_string_equal(rig_str(js_get(p, "env"), "A"), "two");
+	assert_string_equal(rig_str(js_get(p, "env"), "B"), "b");
+	assert_string_equal(rig_str(js_get(p, "env"), "C"), "c");
+	assert_non_null(js_get(js_get(p, "files"), "home"));
+	assert_non_null(js_get(js_get(p, "files"), "setup"));
+	assert_null(js_get(js_get(p, "files"), "workspace"));
+	(void)snprintf(first, sizeof(first), "%s", rig_str(p, "kits_digest"));
+	assert_int_equal(strlen(first), 64);
+	/* the digest is of all they say: another value of an argument is another plan */
+	text[strlen(text) - strlen("7\"}],\"env\":{\"C\":\"c\"}")] = '8';
+	assert_int_equal(plan(text, &p), 200);
+	assert_string_not_equal(rig_str(p, "kits_digest"), first);
+	(void)snprintf(text, sizeof(text),
+		"\"agent\":\"box\",\"kits\":[\"%s\"],"
+		"\"kit_args\":[{\"name\":\"v\",\"value\":\"7\"}]",
+		rig_path(rig, "one"));
+	assert_int_equal(plan(text, &p), 200);
+	assert_string_equal(rig_str(js_get(p, "env"), "A"), "one 7");
+}
+
+static void test_agent_of_a_directory(void **state)
+{
+	const struct js *p;
+	char text[256];
+
+	(void)state;
+	NEED_RIG();
+	(void)snprintf(text, sizeof(text), "\"agent\":\"%s\"", rig_path(rig, "agent"));
+	assert_int_equal(plan(text, &p), 200);
+	assert_string_equal(rig_str(p, "agent"), "mine");
+	assert_string_equal(word(p, "argv", 0), "run"); /* what it extends says the program */
+	assert_string_equal(word(p, "argv", 1), "-d");
+	assert_string_equal(word(p, "argv_interactive", 1), "-i");
+	assert_int_equal(js_len(js_get(p, "kits")), 2);
+}
+
+static void test_files_are_written(void **state)
+{
+	char body[1024];
+	struct stat st;
+
+	(void)state;
+	NEED_RIG();
+	(void)snprintf(body, sizeof(body),
+		"{\"agent\":\"box\",\"name\":\"filed\",\"kits\":[\"%s\"],\"memory_bytes\":"
+		"268435456,"
+		"\"disk_bytes\":1073741824,\"workspaces\":[{\"path\":\"%s\"}]}",
+		rig_path(rig, "one"), rig->workspace);
+	assert_int_equal(rig_ask(rig, "POST", "/v1/sandboxes", body, NULL), 201);
+	(void)snprintf(
+		body, sizeof(body), "state/sandboxes/%s/kit-setup.tar", rig_id(rig, "filed"));
+	assert_int_equal(stat(rig_path(rig, body), &st), 0);
+	assert_true(st.st_size > 0);
+	(void)snprintf(
+		body, sizeof(body), "state/sandboxes/%s/kit-workspace.tar", rig_id(rig, "filed"));
+	assert_int_equal(stat(rig_path(rig, body), &st), -1);
+}
+
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *members, *fault;
+	} cases[] = {
+		{"\"agent\":\"./x\"", "agent: './x' is neither a name nor an absolute path"},
+		{"\"agent\":\"box\",\"kits\":[\"git+https://h/x\"]",
+			"kits: 'git+https://h/x' is neither a name"},
+		{"\"agent\":\"box\",\"kits\":[\"none\"]", "agent or kit 'none' not found"},
+		{"\"agent\":\"box\",\"kits\":[{\"origin\":\"x\"}]", "kits[0].path"},
+		{"\"agent\":\"box\",\"kit_args\":[{\"name\":\"v\",\"value\":\"7\"}]",
+			"no kit has an argument 'v'"},
+		{"\"agent\":\"box\",\"kits\":[\"box\"]", "is an agent, and there is one already"},
+	};
+	const struct js *answer;
+
+	(void)state;
+	NEED_RIG();
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *said;
+
+		assert_true(plan(cases[i].members, &answer) >= 400);
+		said = rig_str(js_get(answer, "error"), "message");
+		if (!strstr(said, cases[i].fault))
+			fail_msg("got: %s\nwant: %s", said, cases[i].fault);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_mixins_in_order),
+		cmocka_unit_test(test_agent_of_a_directory),
+		cmocka_unit_test(test_files_are_written),
+		cmocka_unit_test(test_refused),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
