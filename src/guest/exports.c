@@ -1,5 +1,6 @@
 #include "guest/exports.h"
 #include "guest/sys.h"
+#include "guest/volumes.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -84,37 +85,49 @@ static int bind_one(const struct agent_setup *m, const struct agent_mount *mount
 	return r;
 }
 
-/* bind_all() - shorter paths first, so that one may lie in another */
-static int bind_all(const struct agent_setup *m, struct err *e)
+/* Shared folders and volumes in one order: shorter paths first, so that one may lie in another. */
+struct place {
+	const char *path;
+	const struct agent_mount *mount; /* NULL: it is a volume */
+	size_t volume;
+};
+
+static void sort_in(struct place *order, size_t n, struct place p)
 {
-	const struct agent_mount *order[AGENT_MOUNT_MAX];
-
-	for (size_t i = 0; i < m->n_mounts; i++) {
-		size_t at = i;
-
-		for (; at > 0 && strlen(order[at - 1]->path) > strlen(m->mounts[i].path); at--)
-			order[at] = order[at - 1];
-		order[at] = &m->mounts[i];
-	}
-	for (size_t i = 0; i < m->n_mounts; i++) {
-		int r = bind_one(m, order[i], e);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	for (; n > 0 && strlen(order[n - 1].path) > strlen(p.path); n--)
+		order[n] = order[n - 1];
+	order[n] = p;
 }
 
-int exports_mount(const struct agent_setup *m, struct err *e)
+static int mount_all(const struct agent_setup *m, int scratch_fd, struct err *e)
+{
+	struct place order[AGENT_MOUNT_MAX + AGENT_VOLUME_MAX];
+	size_t n = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < m->n_volumes; i++, n++)
+		sort_in(order, n, (struct place){.path = m->volumes[i].path, .volume = i});
+	for (size_t i = 0; i < m->n_mounts; i++, n++)
+		sort_in(order, n,
+			(struct place){.path = m->mounts[i].path, .mount = &m->mounts[i]});
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = order[i].mount ? bind_one(m, order[i].mount, e)
+				   : volume_mount(m, order[i].volume, scratch_fd, e);
+	return r;
+}
+
+int exports_mount(const struct agent_setup *m, int scratch_fd, struct err *e)
 {
 	int r;
 
+	if (m->n_mounts == 0)
+		return mount_all(m, scratch_fd, e);
 	if (mkdir(BASE, 0700) < 0 && errno != EEXIST)
 		return err_sys(e, -errno, "make a place for the host's exports");
 	r = sys_mount(TAG, BASE, "virtiofs", MS_NOSUID | MS_NODEV, NULL, e);
 	if (r < 0)
 		return r;
-	r = bind_all(m, e);
+	r = mount_all(m, scratch_fd, e);
 	if (umount2(BASE, MNT_DETACH) < 0 && r == 0)
 		r = err_sys(e, -errno, "take away the mount of all exports");
 	(void)rmdir(BASE);

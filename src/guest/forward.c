@@ -1,5 +1,6 @@
 #include "guest/forward.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "guest/net.h"
 #include "guest/reap.h"
@@ -24,19 +25,24 @@
 #define OOM_SCORE    "-900"
 #define SOCKETS_START                                                                              \
 	{                                                                                          \
-		-1, -1, -1, -1, -1, -1                                                             \
+		-1, -1, -1, -1, -1, -1, -1                                                         \
 	}
 
 struct forwarder {
 	struct loop *loop;
 	struct tcp_forward *tcp;
 	struct dns_forward *dns;
+	struct dial_forward *dial;
 	int news; /* of addresses */
 	struct loop_timer *settle;
 };
 
 /* Open for as long as PID 1 lives: a new forwarder finds what came in the meantime. */
 static int sockets[FORWARD_SOCKETS] = SOCKETS_START;
+static int dial_out = -1; /* the other end of FORWARD_DIAL */
+
+/* Where services listen: mostly there, seldom on the guest's own address alone. */
+static const char *const inside[] = {"127.0.0.1", "::1", NET_ADDRESS4, NET_ADDRESS6};
 
 /* ---- the outside ---- */
 
@@ -149,7 +155,8 @@ static int serve(struct forwarder *f, bool again)
 	f->loop = loop_new();
 	f->tcp = f->loop ? tcp_forward_new(f->loop, &guest_ops) : NULL;
 	f->dns = f->tcp ? dns_forward_new(f->loop, &guest_ops) : NULL;
-	if (!f->dns)
+	f->dial = f->dns ? dial_forward_new(f->loop, inside, ARRAY_LEN(inside)) : NULL;
+	if (!f->dial)
 		return -ENOMEM;
 	for (int i = FORWARD_TCP4; i <= FORWARD_TCP6 && r == 0; i++)
 		r = tcp_forward_listen(f->tcp, sockets[i]);
@@ -157,6 +164,8 @@ static int serve(struct forwarder *f, bool again)
 		r = dns_forward_udp(f->dns, sockets[i]);
 	for (int i = FORWARD_DNS_TCP4; i <= FORWARD_DNS_TCP6 && r == 0; i++)
 		r = dns_forward_tcp(f->dns, sockets[i]);
+	if (r == 0)
+		r = dial_forward_listen(f->dial, sockets[FORWARD_DIAL]);
 	if (r < 0)
 		return r;
 	f->news = net_watch();
@@ -237,12 +246,23 @@ static int open_socket(int family, int type, uint16_t port)
 	return r < 0 ? -errno : TAKE_FD(fd);
 }
 
+static int open_dial(struct err *e)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		return err_sys(e, -errno, "make a way for connections of the host");
+	sockets[FORWARD_DIAL] = pair[0];
+	dial_out = pair[1];
+	return 0;
+}
+
 static int open_sockets(struct err *e)
 {
 	static const struct {
 		int family, type;
 		uint16_t port;
-	} wanted[FORWARD_SOCKETS] = {
+	} wanted[FORWARD_DIAL] = {
 		[FORWARD_TCP4] = {AF_INET, SOCK_STREAM, RULES_TCP_PORT},
 		[FORWARD_TCP6] = {AF_INET6, SOCK_STREAM, RULES_TCP_PORT},
 		[FORWARD_DNS4] = {AF_INET, SOCK_DGRAM, RULES_DNS_PORT},
@@ -251,12 +271,17 @@ static int open_sockets(struct err *e)
 		[FORWARD_DNS_TCP6] = {AF_INET6, SOCK_STREAM, RULES_DNS_PORT},
 	};
 
-	for (size_t i = 0; i < FORWARD_SOCKETS; i++) {
+	for (size_t i = 0; i < FORWARD_DIAL; i++) {
 		sockets[i] = open_socket(wanted[i].family, wanted[i].type, wanted[i].port);
 		if (sockets[i] < 0)
 			return err_sys(e, sockets[i], "listen for redirected connections");
 	}
-	return 0;
+	return open_dial(e);
+}
+
+int forward_dial(uint16_t port, int stream)
+{
+	return io_send_fd(dial_out, &port, sizeof(port), stream, clock_ms());
 }
 
 int forward_start(struct guest *g, struct err *e)
@@ -271,6 +296,7 @@ int forward_start(struct guest *g, struct err *e)
 	if (r < 0) {
 		for (size_t i = 0; i < FORWARD_SOCKETS; i++)
 			own_close_fd(&sockets[i]);
+		own_close_fd(&dial_out);
 		return r;
 	}
 	start(g, false);

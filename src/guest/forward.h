@@ -1,4 +1,5 @@
-/* forward.h - the guest's side of the way out: redirected connections and DNS become streams
+/* forward.h - the guest's side of the network: redirected connections and DNS become streams of the
+ * host, and streams of the host become connections to services inside
  *
  * docs/protocol/egress.md, "Streams". A process of its own beside PID 1, so that traffic never slows
  * commands down: PID 1 opens the listeners, makes the network and starts it, and starts it anew when
@@ -13,11 +14,9 @@
 #include <stdint.h>
 
 #define FORWARD_CONNS	    1024
-#define FORWARD_STEP	    65536 /* bytes moved at a time */
-#define FORWARD_STEP_SMALL  4096 /* when much is held already */
-#define FORWARD_HELD_MAX    (8u << 20) /* "much": bytes that wait for one who does not read */
-#define FORWARD_LINGER_MS   5000 /* for a client to take what its server said last */
 #define FORWARD_HEADER	    32
+#define FORWARD_DIALS	    256 /* connections to services inside, those that dial included */
+#define FORWARD_DIAL_MS	    5000 /* for a service to answer, on all its addresses */
 #define FORWARD_DNS_PENDING 256
 #define FORWARD_DNS_CLIENTS 64
 #define FORWARD_DNS_MS	    5000
@@ -47,12 +46,15 @@ enum {
 	FORWARD_DNS6,
 	FORWARD_DNS_TCP4,
 	FORWARD_DNS_TCP6,
+	FORWARD_DIAL, /* PID 1 hands streams over by it */
 	FORWARD_SOCKETS
 };
 
 /* ---- forward.c ---- */
 /* forward_start() - network up, listeners open, process running; fails as a whole */
 int forward_start(struct guest *g, struct err *e) MUST_USE;
+/* forward_dial() - guest.dial: hand @stream (borrowed) to the process; never waits */
+int forward_dial(uint16_t port, int stream) MUST_USE;
 
 /* ---- forward_tcp.c ---- */
 struct tcp_forward;
@@ -65,6 +67,18 @@ int tcp_forward_listen(struct tcp_forward *f, int fd) MUST_USE;
 void tcp_forward_add(struct tcp_forward *f, int fd);
 unsigned tcp_forward_count(const struct tcp_forward *f);
 void forward_header(const struct forward_dest *d, uint8_t dst[FORWARD_HEADER]);
+
+/* ---- forward_dial.c ---- */
+struct dial_forward;
+/* dial_forward_new() - @addresses (borrowed): where a service is looked for, in order; NULL: no memory */
+struct dial_forward *dial_forward_new(
+	struct loop *l, const char *const *addresses, size_t n_addresses) MUST_USE;
+void dial_forward_free(struct dial_forward *f);
+/* dial_forward_listen() - take streams from @fd (borrowed): messages of a u16 and a descriptor */
+int dial_forward_listen(struct dial_forward *f, int fd) MUST_USE;
+/* dial_forward_add() - answer DIAL on @stream, which it takes in every case */
+void dial_forward_add(struct dial_forward *f, uint16_t port, int stream);
+unsigned dial_forward_count(const struct dial_forward *f);
 
 /* ---- forward_dns.c ---- */
 struct dns_forward;

@@ -33,6 +33,8 @@ struct guest {
 	int pts_fd; /* directory of the pts file system; -1: no terminals */
 	int scratch_fd; /* root of the scratch disk's file system; -1 in tests */
 	int (*set_clock)(uint64_t ns);
+	/* dial() - connect @stream (borrowed) to a port inside; whoever does so answers on it */
+	int (*dial)(uint16_t port, int stream);
 	/* power_off() - called once the answer to SHUTDOWN is on its way */
 	void (*power_off)(struct guest *g, uint32_t grace_ms);
 };

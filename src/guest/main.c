@@ -123,7 +123,7 @@ static int apply(void *ctx, const struct agent_setup *m, void (*step)(void *, co
 	void *step_ctx, struct err *e)
 {
 	struct guest *g = ctx;
-	int r = setup_apply(m, step, step_ctx, e);
+	int r = setup_apply(m, g->scratch_fd, step, step_ctx, e);
 
 	if (r == 0)
 		r = forward_start(g, e);
@@ -173,6 +173,7 @@ int main(void)
 	r = root_early(&early);
 	open_console();
 	guest.set_clock = setup_clock;
+	guest.dial = forward_dial;
 	guest.power_off = want_power_off;
 	guest.loop = loop_new();
 	if (r == 0)

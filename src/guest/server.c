@@ -127,6 +127,28 @@ static bool do_usage(struct guest *g, struct stream *s, const struct frame *f)
 	return true;
 }
 
+/* do_dial() - whoever dials answers on the stream: PID 1 has no part in what goes through it. What the
+ * host sent ahead of the answer breaks the rules.
+ */
+static bool do_dial(struct guest *g, struct stream *s, const struct frame *f)
+{
+	struct frame_decoder in;
+	AUTO_FD fd = -1;
+	uint16_t port;
+	bool ahead;
+
+	if (agent_get_u16(f, &port) != PROTO_OK || port == 0)
+		return false;
+	fd = stream_take_fd(s, &in);
+	ahead = in.in.len > in.used;
+	frame_decoder_fini(&in);
+	/* Not handed over, it is closed without a word: that is a refusal, too. */
+	if (!ahead)
+		(void)!g->dial(port, fd);
+	stream_drop(s);
+	return true;
+}
+
 /* serve() - hand the stream over; false when the request breaks a rule, and nothing was done */
 static bool serve(struct guest *g, struct stream *s, const struct frame *f)
 {
@@ -149,6 +171,8 @@ static bool serve(struct guest *g, struct stream *s, const struct frame *f)
 		return do_usage(g, s, f);
 	case FRAME_CLOCK:
 		return do_clock(g, s, f);
+	case FRAME_DIAL:
+		return do_dial(g, s, f);
 	default:
 		return false;
 	}

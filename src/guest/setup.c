@@ -113,8 +113,8 @@ static int make_cwd(const struct agent_setup *m, struct err *e)
 	return r < 0 ? err_sys(e, r, "make the working directory '%s'", m->cwd) : 0;
 }
 
-int setup_apply(const struct agent_setup *m, void (*step)(void *ctx, const char *what), void *ctx,
-	struct err *e)
+int setup_apply(const struct agent_setup *m, int scratch_fd,
+	void (*step)(void *ctx, const char *what), void *ctx, struct err *e)
 {
 	int r = setup_refresh(m, e);
 
@@ -126,9 +126,9 @@ int setup_apply(const struct agent_setup *m, void (*step)(void *ctx, const char 
 		r = trust_install("", m->ca, e);
 	if (r == 0)
 		r = user_add(m, e);
-	if (r == 0 && m->n_mounts) {
-		step(ctx, "mounting workspaces");
-		r = exports_mount(m, e);
+	if (r == 0 && (m->n_mounts || m->n_volumes)) {
+		step(ctx, m->n_mounts ? "mounting workspaces" : "mounting volumes");
+		r = exports_mount(m, scratch_fd, e);
 	}
 	return r < 0 ? r : make_cwd(m, e);
 }

@@ -24,6 +24,11 @@ void agent_setup_fini(struct agent_setup *m)
 		m->mounts[i].path = NULL;
 	}
 	m->n_mounts = 0;
+	for (size_t i = 0; i < m->n_volumes; i++) {
+		free(m->volumes[i].path);
+		m->volumes[i].path = NULL;
+	}
+	m->n_volumes = 0;
 	agent_strv_fini(&m->env);
 }
 
@@ -120,6 +125,21 @@ static enum proto_result fixed(const struct wire_r *r)
 	return wire_done(r) ? PROTO_OK : PROTO_MALFORMED;
 }
 
+static void put_volumes(struct wire_w *w, const struct agent_setup *m)
+{
+	if (m->n_volumes > AGENT_VOLUME_MAX) {
+		w->bad = true;
+		return;
+	}
+	wire_put_u32(w, (uint32_t)m->n_volumes);
+	for (size_t i = 0; i < m->n_volumes; i++) {
+		wire_put_u8(w, m->volumes[i].flags);
+		wire_put_u32(w, m->volumes[i].mode);
+		wire_put_u64(w, m->volumes[i].bytes);
+		wire_put_str(w, m->volumes[i].path);
+	}
+}
+
 int agent_put_setup(struct buf *out, const struct agent_setup *m)
 {
 	size_t max = 256 + sizeof(*m) + strv_size(&m->env);
@@ -128,6 +148,8 @@ int agent_put_setup(struct buf *out, const struct agent_setup *m)
 
 	for (size_t i = 0; i < m->n_mounts && i < AGENT_MOUNT_MAX; i++)
 		max += 16 + strlen(m->mounts[i].path);
+	for (size_t i = 0; i < m->n_volumes && i < AGENT_VOLUME_MAX; i++)
+		max += 24 + strlen(m->volumes[i].path);
 	r = frame_begin(out, max < FRAME_BIG_MAX ? max : FRAME_BIG_MAX, &f);
 	if (r < 0)
 		return r;
@@ -149,6 +171,7 @@ int agent_put_setup(struct buf *out, const struct agent_setup *m)
 	}
 	put_strv(&f.w, &m->env);
 	wire_put_str(&f.w, m->ca);
+	put_volumes(&f.w, m);
 	return frame_end(&f, FRAME_SETUP);
 }
 
@@ -176,6 +199,31 @@ static void get_mounts(struct wire_r *r, struct agent_setup *m)
 	}
 }
 
+static void get_volumes(struct wire_r *r, struct agent_setup *m)
+{
+	uint32_t n = wire_get_u32(r);
+
+	if (n > AGENT_VOLUME_MAX) {
+		r->bad = true;
+		return;
+	}
+	for (m->n_volumes = 0; m->n_volumes < n && !r->bad;) {
+		struct agent_volume *v = &m->volumes[m->n_volumes];
+
+		v->flags = wire_get_u8(r);
+		v->mode = wire_get_u32(r);
+		v->bytes = wire_get_u64(r);
+		v->path = get_dup(r);
+		if (!v->path) {
+			r->bad = true;
+			return;
+		}
+		m->n_volumes++;
+		if (v->path[0] != '/' || (v->flags & ~AGENT_VOLUME_TMPFS) || v->mode > 01777)
+			r->bad = true;
+	}
+}
+
 enum proto_result agent_get_setup(const struct frame *f, struct agent_setup *m)
 {
 	struct wire_r r = wire_reader(f->body, f->len);
@@ -195,6 +243,8 @@ enum proto_result agent_get_setup(const struct frame *f, struct agent_setup *m)
 	get_mounts(&r, m);
 	get_strv(&r, &m->env);
 	wire_get_strz(&r, m->ca, sizeof(m->ca));
+	if (!r.bad)
+		get_volumes(&r, m);
 	if (fixed(&r) == PROTO_OK)
 		return PROTO_OK;
 	agent_setup_fini(m);
@@ -452,6 +502,15 @@ int agent_put_u8(struct buf *out, enum frame_type type, uint8_t v)
 	return frame_add(out, type, &v, 1);
 }
 
+int agent_put_u16(struct buf *out, enum frame_type type, uint16_t v)
+{
+	uint8_t body[2];
+	struct wire_w w = wire_writer(body, sizeof(body));
+
+	wire_put_u16(&w, v);
+	return frame_add(out, type, body, sizeof(body));
+}
+
 int agent_put_u32(struct buf *out, enum frame_type type, uint32_t v)
 {
 	uint8_t body[4];
@@ -475,6 +534,14 @@ enum proto_result agent_get_u8(const struct frame *f, uint8_t *ret_v)
 	struct wire_r r = wire_reader(f->body, f->len);
 
 	*ret_v = wire_get_u8(&r);
+	return fixed(&r);
+}
+
+enum proto_result agent_get_u16(const struct frame *f, uint16_t *ret_v)
+{
+	struct wire_r r = wire_reader(f->body, f->len);
+
+	*ret_v = wire_get_u16(&r);
 	return fixed(&r);
 }
 

@@ -11,8 +11,9 @@
 
 #define AGENT_LIST_MAX	  4096 /* items of any list */
 #define AGENT_MOUNT_MAX	  64
+#define AGENT_VOLUME_MAX  32
 #define AGENT_CA_MAX	  8192
-#define AGENT_VERSION	  3 /* of HELLO */
+#define AGENT_VERSION	  4 /* of HELLO */
 #define AGENT_SESSION_MAX 32
 #define AGENT_CREDIT	  65536 /* bytes of STDIN granted at first */
 
@@ -33,6 +34,17 @@ struct agent_mount {
 	char *path; /* absolute, in the guest */
 };
 
+enum { AGENT_VOLUME_TMPFS = 1 };
+
+/* A directory beside the root: of the scratch disk, or memory. */
+struct agent_volume {
+	uint8_t flags; /* AGENT_VOLUME_* */
+	uint32_t mode; /* permission bits and sticky; 0: not said */
+	uint64_t
+		bytes; /* of memory at most; 0: not said. A disk's directory has no limit of its own. */
+	char *path; /* absolute, in the guest */
+};
+
 struct agent_setup {
 	uint64_t time_ns;
 	uint8_t entropy[64];
@@ -45,6 +57,8 @@ struct agent_setup {
 	size_t n_mounts;
 	struct agent_strv env;
 	char ca[AGENT_CA_MAX]; /* PEM of the authority to trust, "" for none */
+	struct agent_volume volumes[AGENT_VOLUME_MAX];
+	size_t n_volumes;
 };
 void agent_setup_fini(struct agent_setup *m);
 int agent_put_setup(struct buf *out, const struct agent_setup *m) MUST_USE;
@@ -125,11 +139,13 @@ struct agent_usage {
 int agent_put_usage(struct buf *out, const struct agent_usage *m) MUST_USE;
 enum proto_result agent_get_usage(const struct frame *f, struct agent_usage *ret_m) MUST_USE;
 
-/* one number: CREDIT, STARTED, SHUTDOWN (u32); READY, CLOCK (u64); SIGNAL (u8) */
+/* one number: CREDIT, STARTED, SHUTDOWN (u32); READY, CLOCK (u64); SIGNAL (u8); DIAL (u16) */
 int agent_put_u8(struct buf *out, enum frame_type type, uint8_t v) MUST_USE;
+int agent_put_u16(struct buf *out, enum frame_type type, uint16_t v) MUST_USE;
 int agent_put_u32(struct buf *out, enum frame_type type, uint32_t v) MUST_USE;
 int agent_put_u64(struct buf *out, enum frame_type type, uint64_t v) MUST_USE;
 enum proto_result agent_get_u8(const struct frame *f, uint8_t *ret_v) MUST_USE;
+enum proto_result agent_get_u16(const struct frame *f, uint16_t *ret_v) MUST_USE;
 enum proto_result agent_get_u32(const struct frame *f, uint32_t *ret_v) MUST_USE;
 enum proto_result agent_get_u64(const struct frame *f, uint64_t *ret_v) MUST_USE;
 /* one text: STEP (at most 255 bytes) */

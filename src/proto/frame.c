@@ -27,6 +27,7 @@ long frame_max(unsigned type)
 	case FRAME_SHUTDOWN:
 	case FRAME_USAGE:
 	case FRAME_CLOCK:
+	case FRAME_DIAL:
 	case FRAME_HELLO:
 	case FRAME_STEP:
 	case FRAME_READY:

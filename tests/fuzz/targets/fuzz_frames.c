@@ -76,10 +76,12 @@ static void reports(const struct frame *f, struct buf *out)
 static void numbers(const struct frame *f)
 {
 	uint8_t small;
+	uint16_t port;
 	uint32_t middle;
 	uint64_t large;
 
 	HOLDS((agent_get_u8(f, &small) == PROTO_OK) == (f->len == 1));
+	HOLDS((agent_get_u16(f, &port) == PROTO_OK) == (f->len == 2));
 	HOLDS((agent_get_u32(f, &middle) == PROTO_OK) == (f->len == 4));
 	HOLDS((agent_get_u64(f, &large) == PROTO_OK) == (f->len == 8));
 }

@@ -52,6 +52,9 @@ static void one_setup(const struct frame *f)
 		assert(m->n_mounts <= AGENT_MOUNT_MAX);
 		for (size_t i = 0; i < m->n_mounts; i++)
 			assert(m->mounts[i].path[0] == '/');
+		assert(m->n_volumes <= AGENT_VOLUME_MAX);
+		for (size_t i = 0; i < m->n_volumes; i++)
+			assert(m->volumes[i].path[0] == '/' && m->volumes[i].mode <= 01777);
 		check_strv(&m->env);
 	}
 	if (m)
@@ -78,6 +81,7 @@ static void one_small(const struct frame *f)
 	struct agent_size size;
 	uint64_t u64;
 	uint32_t u32;
+	uint16_t u16;
 	uint8_t u8;
 
 	if (agent_get_attach(f, &attach) == PROTO_OK)
@@ -85,6 +89,7 @@ static void one_small(const struct frame *f)
 	assert(agent_get_resize(f, &size) != PROTO_OK || f->len == 4);
 	assert(agent_get_u64(f, &u64) != PROTO_OK || f->len == 8);
 	assert(agent_get_u32(f, &u32) != PROTO_OK || f->len == 4);
+	assert(agent_get_u16(f, &u16) != PROTO_OK || f->len == 2);
 	assert(agent_get_u8(f, &u8) != PROTO_OK || f->len == 1);
 }
 

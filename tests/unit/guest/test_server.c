@@ -46,6 +46,46 @@ static void test_small_requests(void **state)
 	peer_close(&p);
 }
 
+static int dialed_port, dialed_fd;
+
+static int dial(uint16_t port, int stream)
+{
+	dialed_port = port;
+	dialed_fd = dup(stream);
+	return 0;
+}
+
+/* Whoever dials has the stream for itself: it is none of the requests that are counted. */
+static void test_dial(void **state)
+{
+	struct rig *r = *state;
+	struct peer p;
+	char c[4];
+
+	r->g.dial = dial;
+	dialed_port = dialed_fd = -1;
+	peer_open(r, &p);
+	assert_int_equal(agent_put_u16(&p.out, FRAME_DIAL, 8080), 0);
+	peer_flush(&p);
+	for (int i = 0; i < 100 && dialed_fd < 0; i++)
+		rig_turn(r, 10);
+	assert_int_equal(dialed_port, 8080);
+	assert_int_equal(server_streams(r->g.server), 0);
+	assert_int_equal(write(dialed_fd, "yes", 3), 3);
+	assert_int_equal(read(p.fd, c, sizeof(c)), 3);
+	close(dialed_fd);
+	peer_close(&p);
+	/* bytes ahead of the answer break the rules: nobody dials */
+	dialed_port = dialed_fd = -1;
+	peer_open(r, &p);
+	assert_int_equal(agent_put_u16(&p.out, FRAME_DIAL, 8080), 0);
+	assert_int_equal(agent_put_empty(&p.out, FRAME_PING), 0);
+	peer_flush(&p);
+	peer_expect_end(&p);
+	assert_int_equal(dialed_port, -1);
+	peer_close(&p);
+}
+
 /* refused() - these bytes get no answer but the end of the stream */
 static void refused(struct rig *r, const void *bytes, size_t len)
 {
@@ -71,8 +111,10 @@ static void test_malformed(void **state)
 		"\0\0\0\0\1\1\0\0", /* EXEC without a body */
 		"\3\0\0\0\6\1\0\0abc", /* SHUTDOWN of three bytes */
 		"\11\0\0\0\10\1\0\0abcdefghi",
+		"\2\0\0\0\11\1\0\0\0", /* DIAL to port 0 (and its NUL) */
+		"\1\0\0\0\11\1\0\0x", /* ... of one byte */
 	};
-	static const size_t lens[] = {9, 8, 8, 8, 8, 8, 8, 8, 8, 11, 17};
+	static const size_t lens[] = {9, 8, 8, 8, 8, 8, 8, 8, 8, 11, 17, 10, 9};
 	unsigned char put[] = "\25\0\0\0\3\1\0\0\0\0\0\0\5\0\0\0a/../\0\0\0\0\0\0\0\0";
 
 	for (size_t i = 0; i < ARRAY_LEN(bytes); i++)
@@ -162,6 +204,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_start, rig_stop)
 		T(test_small_requests),
+		T(test_dial),
 		T(test_malformed),
 		T(test_noise),
 		T(test_cap),

@@ -100,6 +100,16 @@ static enum proto_result again_u32(const struct frame *f, struct buf *out)
 	return r;
 }
 
+static enum proto_result again_u16(const struct frame *f, struct buf *out)
+{
+	uint16_t v;
+	enum proto_result r = agent_get_u16(f, &v);
+
+	if (r == PROTO_OK)
+		assert_int_equal(agent_put_u16(out, f->type, v), 0);
+	return r;
+}
+
 static enum proto_result again_u64(const struct frame *f, struct buf *out)
 {
 	uint64_t v;
@@ -128,6 +138,10 @@ static int sample_setup(struct buf *out)
 	m.mounts[0] = (struct agent_mount){7, AGENT_MOUNT_RO, (char *)(uintptr_t) "/src/a b"};
 	m.mounts[1] = (struct agent_mount){0, AGENT_MOUNT_FILE, (char *)(uintptr_t) "/f"};
 	m.n_mounts = 2;
+	m.volumes[0] =
+		(struct agent_volume){AGENT_VOLUME_TMPFS, 01777, 1 << 20, (char *)(uintptr_t) "/t"};
+	m.volumes[1] = (struct agent_volume){0, 0, 1ull << 40, (char *)(uintptr_t) "/var/lib/x"};
+	m.n_volumes = 2;
 	return agent_put_setup(out, &m);
 }
 
@@ -194,6 +208,11 @@ static int sample_u8(struct buf *out)
 	return agent_put_u8(out, FRAME_SIGNAL, 15);
 }
 
+static int sample_u16(struct buf *out)
+{
+	return agent_put_u16(out, FRAME_DIAL, 65535);
+}
+
 static int sample_u32(struct buf *out)
 {
 	return agent_put_u32(out, FRAME_CREDIT, 65536);
@@ -221,6 +240,7 @@ static const struct row {
 	{FRAME_USAGE_REPLY, sample_usage, again_usage},
 	{FRAME_STEP, sample_text, again_text},
 	{FRAME_SIGNAL, sample_u8, again_u8},
+	{FRAME_DIAL, sample_u16, again_u16},
 	{FRAME_CREDIT, sample_u32, again_u32},
 	{FRAME_READY, sample_u64, again_u64},
 };
