@@ -56,7 +56,7 @@ static struct js *org_json(const struct daemon_policy_state *st)
 	return bad ? NULL : TAKE(o);
 }
 
-static int show_policy(struct api_call *a, const struct sandbox *box, struct err *e)
+static int show_policy(struct api_call *a, struct sandbox *box, struct err *e)
 {
 	AUTO_FREE struct daemon_policy_state *st = malloc(sizeof(*st));
 	AUTO_POLICY *p = NULL;

@@ -120,17 +120,12 @@ int api_secret_set(struct api_call *a, struct err *e)
 	struct secret_entry *x = calloc(1, sizeof(*x));
 	char scope[STORE_ID_LEN + 1] = "";
 	char note[KEYRING_NOTE_MAX] = "";
-	struct service_set services;
-	int r = x ? credentials_services(a->d, &services, e) : no_memory(e);
+	int r = x ? 0 : no_memory(e);
 
-	if (r == 0) {
-		if (!service_find(&services, a->arg)) {
-			r = err_set(e, ERR_NOT_FOUND, -ENOENT, "there is no service '%s'", a->arg);
-			err_hint(e,
-				"sbx secret ls --services lists them; a file in services/ of the "
-				"configuration adds one");
-		}
-		service_set_fini(&services);
+	if (r == 0 && !credentials_known(a->d, a->arg)) {
+		r = err_set(e, ERR_NOT_FOUND, -ENOENT, "there is no service '%s'", a->arg);
+		err_hint(e, "sbx secret ls --services lists them; a file in services/ of the "
+			    "configuration adds one, and so does a sandbox whose kits name it");
 	}
 	if (r == 0)
 		r = fill_entry(a, x, e);

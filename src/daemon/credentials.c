@@ -25,6 +25,44 @@ int credentials_services(struct daemon *d, struct service_set *ret, struct err *
 	return service_set_load(d->paths.data, d->paths.config, ret, e);
 }
 
+int credentials_services_of(
+	struct daemon *d, struct sandbox *s, struct service_set *ret, struct err *e)
+{
+	int r = credentials_services(d, ret, e);
+
+	if (r < 0 || !s)
+		return r;
+	r = credentials_add_kits(s->plan, sandbox_installing(s), ret, e);
+	if (r < 0)
+		service_set_fini(ret);
+	return r < 0 ? err_wrap(e, r, "credentials of sandbox '%s'", s->name) : 0;
+}
+
+bool credentials_known(struct daemon *d, const char *name)
+{
+	struct service_set all;
+	struct sandbox **boxes;
+	struct err silent = {0};
+	bool found = false;
+	size_t n;
+
+	if (credentials_services(d, &all, &silent) == 0) {
+		found = service_find(&all, name) != NULL;
+		service_set_fini(&all);
+	}
+	if (found || sandbox_all(d, &boxes, &n) < 0)
+		return found;
+	for (size_t i = 0; i < n; i++) {
+		const struct plan *p = boxes[i]->plan;
+
+		for (size_t k = 0; k < p->n_credentials; k++)
+			found |= strcmp(p->credentials[k].service, name) == 0;
+		sandbox_put(boxes[i]);
+	}
+	free(boxes);
+	return found;
+}
+
 /* ---- stand-ins ---- */
 
 static int read_seed(const struct sandbox *s, uint8_t seed[SEED_BYTES], struct err *e)
@@ -114,7 +152,7 @@ int credentials_stand_in(struct daemon *d, const char *scope, const char *name,
 	uint8_t seed[SEED_BYTES] = {0}, random[64] = {0};
 	const struct service *v;
 	struct service_set all;
-	int r = credentials_services(d, &all, e);
+	int r = credentials_services_of(d, s, &all, e);
 
 	dst[0] = '\0';
 	if (r < 0)
@@ -190,11 +228,20 @@ static int add_oauth(struct maker *m, const struct service *v)
 {
 	struct egress_oauth *o = &m->c->oauth[m->c->n_oauth];
 	const struct service_oauth *from = v->oauth;
+	/* a kit says where its token goes and what stands for it; else it goes where the service's key does */
+	struct service_slot slot = {.kind = EGRESS_SLOT_HEADER, .hosts = from->hosts};
+	struct service own = *v;
 	char name[96];
 	int r;
 
+	if (from->hosts.n) {
+		own.slots = &slot;
+		own.n_slots = 1;
+	}
+	if (from->access_text)
+		own.text = from->access_text;
 	(void)snprintf(name, sizeof(name), "%s.oauth", v->name);
-	r = add(m, v, name, "authorization");
+	r = add(m, &own, name, "authorization");
 	if (r < 0)
 		return r;
 	m->c->list[m->c->n - 1].claims = from->claims;
@@ -204,7 +251,8 @@ static int add_oauth(struct maker *m, const struct service *v)
 		.access_field = from->access_field,
 		.refresh_field = from->refresh_field,
 		.access_sentinel = m->c->list[m->c->n - 1].sentinel,
-		.refresh_sentinel = token_sentinel(m, v, name, ".refresh"),
+		.refresh_sentinel = from->refresh_text ? from->refresh_text
+						       : token_sentinel(m, v, name, ".refresh"),
 		.id_field = from->id_field ? from->id_field : "id_token",
 		.id_sentinel = token_sentinel(m, v, name, ".id"),
 		.device_path = from->device_path,
@@ -215,10 +263,10 @@ static int add_oauth(struct maker *m, const struct service *v)
 	return o->refresh_sentinel && o->id_sentinel && o->device_sentinel ? 0 : -ENOMEM;
 }
 
-static int add_env(struct maker *m, const struct service *v)
+static int add_env(struct maker *m, const struct service *v, const char *stand_in)
 {
-	const char *stand_in = m->c->list[m->c->n - 1].sentinel;
-
+	if (!stand_in)
+		return -ENOMEM;
 	for (size_t i = 0; i < v->env.n; i++) {
 		char **grown = reallocarray(m->c->env, m->c->n_env + 1, sizeof(*grown));
 		char *text = NULL;
@@ -245,8 +293,10 @@ static int on_secret(void *ctx, const struct secret_entry *x)
 	for (uint32_t i = 0; i < m->c->n; i++)
 		if (strcmp(m->c->list[i].name, x->name) == 0)
 			return 0; /* the sandbox's own and the global one: one credential */
+	if (v->n_slots == 0) /* it does not hold now; its variables are there from the start */
+		return add_env(m, v, sentinel(m, v, v->name));
 	r = add(m, v, v->name, NULL);
-	return r < 0 ? r : add_env(m, v);
+	return r < 0 ? r : add_env(m, v, m->c->list[m->c->n - 1].sentinel);
 }
 
 int credentials_for(struct sandbox *s, struct credentials *ret, struct err *e)
@@ -255,7 +305,7 @@ int credentials_for(struct sandbox *s, struct credentials *ret, struct err *e)
 	int r;
 
 	*ret = (struct credentials){.n = 0};
-	r = credentials_services(s->d, &ret->services, e);
+	r = credentials_services_of(s->d, s, &ret->services, e);
 	if (r == 0)
 		r = read_seed(s, m.seed, e);
 	if (r < 0)
@@ -404,14 +454,14 @@ void credentials_table_changed(struct daemon *d)
 }
 
 /* is_token() - the only names that a vault may send: those of the tokens of a service that has a login */
-static bool is_token(struct daemon *d, const char *name)
+static bool is_token(struct sandbox *s, const char *name)
 {
 	static const char *const ends[] = {".oauth", ".oauth.refresh", ".oauth.id"};
 	struct service_set services;
 	struct err e = {0};
 	bool found = false;
 
-	if (credentials_services(d, &services, &e) < 0)
+	if (credentials_services_of(s->d, s, &services, &e) < 0)
 		return false;
 	for (size_t i = 0; i < services.n && !found; i++) {
 		const struct service *v = services.list[i];
@@ -435,7 +485,7 @@ int credentials_caught(
 	if (r == 0 && (len > EGRESS_SECRET_MAX || strlen(name) > SECRET_NAME_MAX))
 		r = err_set(e, ERR_INVALID, -EINVAL, "a token is too long");
 	/* Whoever took a vault over must not put secrets in place of the user's. */
-	if (r == 0 && !is_token(s->d, name))
+	if (r == 0 && !is_token(s, name))
 		r = err_set(e, ERR_INVALID, -EINVAL, "'%s' is no token of a service", name);
 	if (r == 0) {
 		memcpy(x->scope, s->id, sizeof(x->scope));

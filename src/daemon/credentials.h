@@ -1,6 +1,7 @@
 /* credentials.h - which credentials a sandbox has the use of, and what stands for them inside
  *
- * A credential is a secret in the secret file whose name is that of a service descriptor (kit/service.h).
+ * A credential is a secret in the secret file whose name is that of a service: a descriptor (kit/service.h), to
+ * which the kits of a sandbox may add places and variables, or one that a kit made.
  * The guest sees stand-ins only: derived from 32 random bytes that each sandbox keeps in its directory
  * (CREDENTIALS_SEED), so they are the sandbox's own, the same after every restart, and cannot be guessed.
  * Values go from the file to the vault and are wiped; the daemon keeps none.
@@ -78,6 +79,17 @@ void credentials_refresher(struct daemon *d);
 bool credentials_due(const struct secret_entry *x, int64_t before_ms, int64_t now_ms);
 /* credentials_services() - descriptors as they are now: built-in and the user's own */
 int credentials_services(struct daemon *d, struct service_set *ret, struct err *e) MUST_USE;
+
+/* credentials_services_of() - those, and what the kits of @s add to them or make (@s NULL: the same as before).
+ * A service whose credential does not hold now (struct plan_credential.phase) has no slots.
+ */
+int credentials_services_of(
+	struct daemon *d, struct sandbox *s, struct service_set *ret, struct err *e) MUST_USE;
+/* credentials_known() - is there a service of that name, or a sandbox whose kits make one? */
+bool credentials_known(struct daemon *d, const char *name);
+/* credentials_kits.c: credentials_add_kits() - into @set what the plan says; pure */
+int credentials_add_kits(const struct plan *p, bool installing, struct service_set *set,
+	struct err *e) MUST_USE;
 
 /* credentials_command.c: run by the shell, with the user's environment; the first line without its end */
 int credentials_run(const char *command, int64_t deadline, struct buf *out, struct err *e) MUST_USE;

@@ -329,6 +329,30 @@ static int add_plan(struct making *m, const struct plan *plan)
 	return r;
 }
 
+/* add_kits() - what the sandbox's kits say; rules for its installation only while it installs */
+static int add_kits(struct making *m, const struct plan *p, bool installing)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < p->n_network && r == 0; i++) {
+		const struct plan_network *n = &p->network[i];
+		char id[32], origin[POLICY_ORIGIN_MAX + 1];
+		const struct policy_rule rule = {.id = id,
+			.resource = n->resource,
+			.origin = origin,
+			.source = POLICY_SOURCE_KIT,
+			.decision = n->deny ? POLICY_DENY : POLICY_ALLOW};
+
+		if (n->phase == PLAN_INSTALL && !installing)
+			continue;
+		(void)snprintf(id, sizeof(id), "kit.%zu", i + 1);
+		(void)snprintf(origin, sizeof(origin), "kit %s%s", n->kit,
+			n->phase == PLAN_INSTALL ? ", while installing" : "");
+		r = add(m, &rule);
+	}
+	return r;
+}
+
 /* add_bypass() - under an organisation's policy it is not the user who says what stays unopened */
 static int add_bypass(struct daemon *d, struct making *m)
 {
@@ -382,7 +406,7 @@ static int add_user(struct daemon *d, struct making *m)
 	return r < 0 ? r : add_bypass(d, m);
 }
 
-int daemon_policy_for(struct daemon *d, const struct sandbox *s, struct policy **ret, struct err *e)
+int daemon_policy_for(struct daemon *d, struct sandbox *s, struct policy **ret, struct err *e)
 {
 	AUTO_POLICY *p = policy_new();
 	struct making m = {.p = p, .sandbox = s ? s->id : NULL, .name = s ? s->name : NULL, .e = e};
@@ -393,6 +417,8 @@ int daemon_policy_for(struct daemon *d, const struct sandbox *s, struct policy *
 	r = add_org(d->policy, &m);
 	if (r == 0)
 		r = add_user(d, &m);
+	if (r == 0 && s)
+		r = add_kits(&m, s->plan, sandbox_installing(s));
 	if (r == 0 && s)
 		r = add_plan(&m, s->plan);
 	if (r == 0 && s)

@@ -1,8 +1,8 @@
 /* policy.h - the policy of each sandbox, put together from everybody who has a say
  *
  * Order of the rules: the organisation's file, the user's rules for all sandboxes, the preset and (with
- * `balanced`) the registries of this host's own clients, the rules of the sandbox: those of its plan, then
- * those added later. What cannot be read closes: with an invalid file of the organisation, or a policy
+ * `balanced`) the registries of this host's own clients, those of the sandbox's kits, the rules of the sandbox:
+ * those of its creation, then those added later. What cannot be read closes: with an invalid file of the organisation, or a policy
  * that was lost with a damaged database, everything is denied, by a rule that says so.
  * Thread: any. Nothing is kept between calls but the organisation's file and the clients' hosts.
  */
@@ -22,7 +22,7 @@ int daemon_policy_open(struct daemon *d, struct err *e) MUST_USE;
  * Fails only for want of memory or of the database: then nothing may pass.
  */
 int daemon_policy_for(
-	struct daemon *d, const struct sandbox *s, struct policy **ret, struct err *e) MUST_USE;
+	struct daemon *d, struct sandbox *s, struct policy **ret, struct err *e) MUST_USE;
 /* daemon_policy_generation() - grows with every change, also over restarts */
 uint64_t daemon_policy_generation(struct daemon *d);
 /* daemon_policy_hook() - @fn is called, without a lock held, for each sandbox whose policy has changed and

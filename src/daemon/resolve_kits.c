@@ -193,6 +193,7 @@ static void write_network(struct resolving *s)
 
 	add_hosts(s, list, &s->kit->parts.deny, "deny", NULL);
 	add_hosts(s, list, &s->kit->parts.allow, "allow", NULL);
+	add_hosts(s, list, &s->kit->parts.install_allow, "allow", "install");
 	put(s, "network", TAKE(list));
 }
 
@@ -248,6 +249,8 @@ static void write_credentials(struct resolving *s)
 			  js_set_str(o, "kit", kit_at(s, c->at)) ||
 			  set_text(o, "description", c->description) ||
 			  (c->required && js_set_bool(o, "required", true)) ||
+			  (c->phase != KIT_PHASE_ALWAYS &&
+				  js_set_str(o, "phase", kit_phase_name(c->phase))) ||
 			  set_words(o, "variables", &c->variables) ||
 			  set_words(o, "env", &c->env) || set_text(o, "file", c->file_path) ||
 			  set_text(o, "parser", c->file_parser) ||

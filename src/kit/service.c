@@ -508,6 +508,9 @@ void service_free(struct service *s)
 		free(s->oauth->id_field);
 		free(s->oauth->device_path);
 		free(s->oauth->device_field);
+		free(s->oauth->access_text);
+		free(s->oauth->refresh_text);
+		kit_strv_fini(&s->oauth->hosts);
 		free(s->oauth);
 	}
 	kit_strv_fini(&s->env);

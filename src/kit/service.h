@@ -31,6 +31,9 @@ struct service_oauth {
 	char *device_path; /* where device codes are asked for, at the same host; NULL: nowhere */
 	char *device_field; /* NULL: "device_code" */
 	bool claims; /* the access token is a JWT whose header and claims stay legible */
+	struct kit_strv
+		hosts; /* where the token goes; empty: to the hosts of the service's slots */
+	char *access_text, *refresh_text; /* the stand-ins; NULL: made from the seed */
 };
 
 struct service {
@@ -65,6 +68,8 @@ struct service_set {
  */
 int service_set_load(const char *data_dir, const char *user_dir, struct service_set *ret_set,
 	struct err *e) MUST_USE;
+/* service_set_put() - takes @service, also on failure; one of that name is replaced */
+int service_set_put(struct service_set *set, struct service *service, struct err *e) MUST_USE;
 void service_set_fini(struct service_set *s);
 const struct service *service_find(const struct service_set *s, const char *name);
 /* service_sentinel() - a stand-in of that form from @random bytes (borrowed, at least 64, each used

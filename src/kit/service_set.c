@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static int put(struct service_set *set, struct service *s, struct err *e)
+int service_set_put(struct service_set *set, struct service *s, struct err *e)
 {
 	size_t at = 0;
 
@@ -18,8 +18,10 @@ static int put(struct service_set *set, struct service *s, struct err *e)
 		set->list[at] = s;
 		return 0;
 	}
-	if (set->n == SERVICES_MAX)
+	if (set->n == SERVICES_MAX) {
+		service_free(s);
 		return err_set(e, ERR_LIMIT, -ENOSPC, "more than %d services", SERVICES_MAX);
+	}
 	memmove(&set->list[at + 1], &set->list[at], (set->n - at) * sizeof(set->list[0]));
 	set->list[at] = s;
 	set->n++;
@@ -45,13 +47,10 @@ static int load_one(
 	buf_fini(&b);
 	if (r < 0)
 		return r;
-	if (strlen(s->name) != stem || memcmp(s->name, name, stem) != 0)
-		r = err_set(e, ERR_INVALID, -EINVAL, "%s: its name is '%s', not the file's", path,
-			s->name);
-	else
-		r = put(set, s, e);
-	if (r < 0)
-		service_free(s);
+	if (strlen(s->name) == stem && memcmp(s->name, name, stem) == 0)
+		return service_set_put(set, s, e);
+	r = err_set(e, ERR_INVALID, -EINVAL, "%s: its name is '%s', not the file's", path, s->name);
+	service_free(s);
 	return r;
 }
 

@@ -167,6 +167,9 @@ static int note_values(struct decode *d)
 	for (size_t i = 0; r == 0 && i < s->parts.n_files; i++)
 		if (s->parts.files[i].if_missing)
 			r = note_value(d, "onlyIfMissing", s->parts.files[i].at);
+	for (size_t i = 0; r == 0 && i < s->parts.n_creds; i++)
+		if (s->parts.creds[i].oauth.at.line && s->parts.creds[i].oauth.passthrough)
+			r = note_value(d, "oauth passthrough", s->parts.creds[i].oauth.at);
 	if (r == 0 && s->privileged)
 		r = note_value(d, "security.privileged", s->privileged_at);
 	if (r == 0 && s->parts.n_workspace)

@@ -156,6 +156,76 @@ static void test_files_are_written(void **state)
 	assert_int_equal(stat(rig_path(rig, body), &st), -1);
 }
 
+/* decide() - of a check; "RULE-SOURCE DECISION ORIGIN" */
+static const char *decide(const char *box, const char *target)
+{
+	static char text[256];
+	const struct js *v;
+	char body[256];
+
+	(void)snprintf(body, sizeof(body),
+		"{\"sandbox\":\"%s\",\"kind\":\"tcp\",\"target\":\"%s\"}", box, target);
+	if (rig_ask(rig, "POST", "/v1/policy/check", body, &v) != 200)
+		fail_msg("%s", rig_str(js_get(v, "error"), "message"));
+	(void)snprintf(text, sizeof(text), "%s %s %s", rig_str(js_get(v, "rule"), "source"),
+		rig_str(v, "decision"), rig_str(js_get(v, "rule"), "origin"));
+	return text;
+}
+
+static void test_network(void **state)
+{
+	char body[1024];
+
+	(void)state;
+	NEED_RIG();
+	make_kit("net",
+		MIXIN "name: net\npermissions: {network: {allow: [kit.example, both.example], "
+		      "deny: [never.example], install: {allow: [once.example]}}}\n");
+	make_kit("net2", MIXIN "name: net2\npermissions: {network: {allow: [never.example], deny: "
+			       "[both.example]}}\n");
+	(void)snprintf(body, sizeof(body),
+		"{\"agent\":\"box\",\"name\":\"netted\",\"kits\":[\"%s\",\"%s\"],"
+		"\"memory_bytes\":268435456,\"disk_bytes\":1073741824,\"workspaces\":[{\"path\":\"%"
+		"s\"}]}",
+		rig_path(rig, "net"), rig_path(rig, "net2"), rig->workspace);
+	assert_int_equal(rig_ask(rig, "POST", "/v1/sandboxes", body, NULL), 201);
+	assert_string_equal(decide("netted", "kit.example:443"), "kit allow kit net");
+	/* a denial wins, whoever says it and whatever comes after */
+	assert_string_equal(decide("netted", "both.example:443"), "kit deny kit net2");
+	assert_string_equal(decide("netted", "never.example:443"), "kit deny kit net");
+	/* what holds only while it installs does not hold now */
+	assert_null(strstr(decide("netted", "once.example:443"), "allow"));
+}
+
+static void test_a_service_of_a_kit(void **state)
+{
+	char body[1024];
+	const struct js *v;
+
+	(void)state;
+	NEED_RIG();
+	make_kit("cred", MIXIN
+		"name: cred\ncredentials: [{service: lintsvc, apiKey: {name: LINT_KEY, inject: "
+		"[{domain: api.lint.example, header: x-lint}]}}]\n");
+	assert_int_equal(rig_ask_as(rig, "PUT", "/v1/secrets/lintsvc", "application/octet-stream",
+				 "value", &v),
+		404);
+	(void)snprintf(body, sizeof(body),
+		"{\"agent\":\"box\",\"name\":\"cred\",\"kits\":[\"%s\"],"
+		"\"memory_bytes\":268435456,\"disk_bytes\":1073741824,\"workspaces\":[{\"path\":\"%"
+		"s\"}]}",
+		rig_path(rig, "cred"), rig->workspace);
+	assert_int_equal(rig_ask(rig, "POST", "/v1/sandboxes", body, NULL), 201);
+	/* now there is one that wants it */
+	assert_int_equal(rig_ask_as(rig, "PUT", "/v1/secrets/lintsvc?sandbox=cred",
+				 "application/octet-stream", "value", &v),
+		200);
+	assert_int_equal(strlen(rig_str(v, "stand_in")), 40);
+	assert_int_equal(rig_ask(rig, "GET", "/v1/sandboxes/cred", NULL, &v), 200);
+	v = js_get(js_get(v, "network"), "credentials");
+	assert_string_equal(js_str(js_at(v, 0)), "lintsvc");
+}
+
 static void test_refused(void **state)
 {
 	static const struct {
@@ -190,6 +260,8 @@ int main(void)
 		cmocka_unit_test(test_mixins_in_order),
 		cmocka_unit_test(test_agent_of_a_directory),
 		cmocka_unit_test(test_files_are_written),
+		cmocka_unit_test(test_network),
+		cmocka_unit_test(test_a_service_of_a_kit),
 		cmocka_unit_test(test_refused),
 	};
 

@@ -55,8 +55,6 @@ static void test_not_yet(void **state)
 			"spec.yaml:5:17: not supported yet by run: onlyIfMissing"},
 		{"security: {privileged: true}\n",
 			"spec.yaml:5:24: not supported yet by run: security.privileged"},
-		{"permissions: {network: {allow: [a.example]}}\n",
-			"spec.yaml:5:1: not supported yet by run: permissions"},
 		{"agentInstructions: {filename: A.md}\n",
 			"spec.yaml:5:1: not supported yet by run: agentInstructions"},
 	};
