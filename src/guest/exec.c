@@ -131,6 +131,18 @@ static void env_put(struct env *e, char *var)
 		e->v[e->n++] = var;
 }
 
+/* env_drop() - the request wants the command to be without @name */
+static void env_drop(struct env *e, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < e->n; i++)
+		if (strncmp(e->v[i], name, n) == 0 && e->v[i][n] == '=') {
+			e->v[i] = e->v[--e->n];
+			return;
+		}
+}
+
 static void env_default(struct env *e, const char *name, const char *value)
 {
 	char *text = e->texts[e->n_texts++];
@@ -156,7 +168,10 @@ static void env_fill(
 	for (size_t i = 0; i < g->setup.env.n; i++)
 		env_put(e, g->setup.env.v[i]);
 	for (size_t i = 0; i < m->env.n; i++)
-		env_put(e, m->env.v[i]);
+		if (strchr(m->env.v[i], '='))
+			env_put(e, m->env.v[i]);
+		else
+			env_drop(e, m->env.v[i]);
 	e->v[e->n] = NULL;
 }
 

@@ -35,6 +35,8 @@ struct guest {
 	int (*set_clock)(uint64_t ns);
 	/* dial() - connect @stream (borrowed) to a port inside; whoever does so answers on it */
 	int (*dial)(uint16_t port, int stream);
+	/* end_all() - SIGKILL to every process but this one; true when there was none any more */
+	bool (*end_all)(void);
 	/* power_off() - called once the answer to SHUTDOWN is on its way */
 	void (*power_off)(struct guest *g, uint32_t grace_ms);
 };

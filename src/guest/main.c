@@ -175,6 +175,7 @@ int main(void)
 	guest.set_clock = setup_clock;
 	guest.dial = forward_dial;
 	guest.power_off = want_power_off;
+	guest.end_all = power_end_others;
 	guest.loop = loop_new();
 	if (r == 0)
 		r = guest.loop ? make_machine(&guest, &early) : err_sys(&early, -errno, "start");

@@ -255,6 +255,8 @@ static int make_other(struct put *p, const struct tar_entry *t, int dir, const c
 		{.tv_sec = t->mtime, .tv_nsec = t->mtime_ns}};
 	int r;
 
+	if ((p->m->flags & AGENT_PUT_KEEP) && faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0; /* its bytes go nowhere */
 	if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
 		return -errno;
 	switch (t->type) {
@@ -314,7 +316,7 @@ static int on_data(struct put *p, struct err *e)
 	const uint8_t *d = p->tar->data;
 	size_t len = p->tar->data_len;
 
-	if (len < ZERO_RUN || !all_zero(d, len)) {
+	if (p->file >= 0 && (len < ZERO_RUN || !all_zero(d, len))) {
 		for (size_t done = 0; done < len;) {
 			ssize_t n = pwrite(p->file, d + done, len - done, (off_t)(p->at + done));
 

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "guest/proc.h"
+#include "guest/settle.h"
 #include "guest/transfer.h"
 #include "guest/usage.h"
 #include <errno.h>
@@ -149,6 +150,17 @@ static bool do_dial(struct guest *g, struct stream *s, const struct frame *f)
 	return true;
 }
 
+static bool do_settle(struct guest *g, struct stream *s, const struct frame *f)
+{
+	uint32_t flags;
+
+	if (agent_get_u32(f, &flags) != PROTO_OK ||
+		(flags & ~(uint32_t)(AGENT_SETTLE_END | AGENT_SETTLE_SYNC)))
+		return false;
+	settle_start(g, s, flags);
+	return true;
+}
+
 /* serve() - hand the stream over; false when the request breaks a rule, and nothing was done */
 static bool serve(struct guest *g, struct stream *s, const struct frame *f)
 {
@@ -173,6 +185,8 @@ static bool serve(struct guest *g, struct stream *s, const struct frame *f)
 		return do_clock(g, s, f);
 	case FRAME_DIAL:
 		return do_dial(g, s, f);
+	case FRAME_SETTLE:
+		return do_settle(g, s, f);
 	default:
 		return false;
 	}

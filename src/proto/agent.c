@@ -347,7 +347,7 @@ enum proto_result agent_get_put(const struct frame *f, struct agent_put *m)
 	wire_get_strz(&r, m->path, sizeof(m->path));
 	m->uid = wire_get_u32(&r);
 	m->gid = wire_get_u32(&r);
-	if (m->path[0] != '/' || (m->flags & ~(uint32_t)AGENT_PUT_AS))
+	if (m->path[0] != '/' || (m->flags & ~(uint32_t)(AGENT_PUT_AS | AGENT_PUT_KEEP)))
 		r.bad = true;
 	return fixed(&r);
 }

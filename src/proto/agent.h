@@ -13,7 +13,7 @@
 #define AGENT_MOUNT_MAX	  64
 #define AGENT_VOLUME_MAX  32
 #define AGENT_CA_MAX	  8192
-#define AGENT_VERSION	  4 /* of HELLO */
+#define AGENT_VERSION	  5 /* of HELLO */
 #define AGENT_SESSION_MAX 32
 #define AGENT_CREDIT	  65536 /* bytes of STDIN granted at first */
 
@@ -87,7 +87,7 @@ struct agent_attach {
 int agent_put_attach(struct buf *out, const struct agent_attach *m) MUST_USE;
 enum proto_result agent_get_attach(const struct frame *f, struct agent_attach *ret_m) MUST_USE;
 
-enum { AGENT_PUT_AS = 1 };
+enum { AGENT_PUT_AS = 1, AGENT_PUT_KEEP = 2 };
 struct agent_put {
 	uint32_t flags;
 	char path[4096];
@@ -95,6 +95,8 @@ struct agent_put {
 };
 int agent_put_put(struct buf *out, const struct agent_put *m) MUST_USE;
 enum proto_result agent_get_put(const struct frame *f, struct agent_put *ret_m) MUST_USE;
+
+enum { AGENT_SETTLE_END = 1, AGENT_SETTLE_SYNC = 2 };
 
 enum { AGENT_GET_FOLLOW = 1 };
 struct agent_get {
@@ -139,7 +141,7 @@ struct agent_usage {
 int agent_put_usage(struct buf *out, const struct agent_usage *m) MUST_USE;
 enum proto_result agent_get_usage(const struct frame *f, struct agent_usage *ret_m) MUST_USE;
 
-/* one number: CREDIT, STARTED, SHUTDOWN (u32); READY, CLOCK (u64); SIGNAL (u8); DIAL (u16) */
+/* one number: CREDIT, STARTED, SHUTDOWN, SETTLE (u32); READY, CLOCK (u64); SIGNAL (u8); DIAL (u16) */
 int agent_put_u8(struct buf *out, enum frame_type type, uint8_t v) MUST_USE;
 int agent_put_u16(struct buf *out, enum frame_type type, uint16_t v) MUST_USE;
 int agent_put_u32(struct buf *out, enum frame_type type, uint32_t v) MUST_USE;

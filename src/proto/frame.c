@@ -28,6 +28,7 @@ long frame_max(unsigned type)
 	case FRAME_USAGE:
 	case FRAME_CLOCK:
 	case FRAME_DIAL:
+	case FRAME_SETTLE:
 	case FRAME_HELLO:
 	case FRAME_STEP:
 	case FRAME_READY:

@@ -26,6 +26,13 @@ static int set_clock(uint64_t ns)
 	return 0;
 }
 
+unsigned rig_ends, rig_end_looks;
+
+static bool end_all(void)
+{
+	return ++rig_ends > rig_end_looks;
+}
+
 static void power_off(struct guest *g, uint32_t grace_ms)
 {
 	(void)g;
@@ -56,7 +63,10 @@ int rig_start(void **state)
 	sigaddset(&set, SIGCHLD);
 	assert_int_equal(sigprocmask(SIG_BLOCK, &set, NULL), 0);
 	(void)signal(SIGPIPE, SIG_IGN);
-	r->g = (struct guest){.scratch_fd = -1, .set_clock = set_clock, .power_off = power_off};
+	r->g = (struct guest){.scratch_fd = -1,
+		.set_clock = set_clock,
+		.end_all = end_all,
+		.power_off = power_off};
 	r->g.setup.uid = geteuid();
 	r->g.setup.gid = getegid();
 	strcpy(r->g.setup.home, "/tmp");

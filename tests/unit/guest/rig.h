@@ -41,6 +41,8 @@ void rig_turn(struct rig *r, int ms);
 extern uint64_t rig_clock_ns;
 extern uint32_t rig_off_ms;
 extern unsigned rig_offs;
+extern unsigned rig_ends; /* how often all processes were to end */
+extern unsigned rig_end_looks; /* so many times some were left */
 
 void peer_open(struct rig *r, struct peer *p);
 void peer_close(struct peer *p);

@@ -212,21 +212,22 @@ static void test_environment_and_place(void **state)
 {
 	struct agent_exec *m = calloc(1, sizeof(*m));
 	char *argv[] = {(char *)(uintptr_t) "/bin/sh", (char *)(uintptr_t) "-c",
-		(char *)(uintptr_t) "pwd; echo $A-$B-$HOME; ulimit -n; umask"};
+		(char *)(uintptr_t) "pwd; echo $A-$B-${LOGNAME-none}-$HOME; ulimit -n; umask"};
 	char *env[] = {(char *)(uintptr_t) "A=1", (char *)(uintptr_t) "B=2",
-		(char *)(uintptr_t) "A=3", (char *)(uintptr_t) "junk"};
+		(char *)(uintptr_t) "A=3", (char *)(uintptr_t) "junk",
+		(char *)(uintptr_t) "LOGNAME"}; /* without it */
 	struct result res;
 	struct peer p;
 
 	assert_non_null(m);
 	m->argv = (struct agent_strv){.v = argv, .n = 3};
-	m->env = (struct agent_strv){.v = env, .n = 4};
+	m->env = (struct agent_strv){.v = env, .n = 5};
 	strcpy(m->cwd, "/usr");
 	peer_open(*state, &p);
 	assert_int_equal(agent_put_exec(&p.out, m), 0);
 	peer_flush(&p);
 	peer_collect(&p, NULL, 0, &res);
-	assert_int_equal(strncmp(buf_str(&res.out), "/usr\n3-2-", 9), 0);
+	assert_int_equal(strncmp(buf_str(&res.out), "/usr\n3-2-none-", 14), 0);
 	result_fini(&res);
 	peer_close(&p);
 	strcpy(m->cwd, "/no/such/place");

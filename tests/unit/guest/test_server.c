@@ -1,6 +1,7 @@
 /* test_server.c - small requests, and hosts that break the rules (CC-01, CC-02) */
 #include "rig.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -86,6 +87,55 @@ static void test_dial(void **state)
 	peer_close(&p);
 }
 
+/* test_settle() - answered when nobody is left, and not before */
+static void test_settle(void **state)
+{
+	struct rig *r = *state;
+	struct agent_error e;
+	struct frame f;
+	struct peer p;
+
+	rig_ends = 0;
+	rig_end_looks = 3;
+	peer_open(r, &p);
+	assert_int_equal(agent_put_u32(&p.out, FRAME_SETTLE, AGENT_SETTLE_END), 0);
+	peer_flush(&p);
+	(void)peer_expect(&p, FRAME_OK);
+	assert_int_equal(rig_ends, 4);
+	peer_expect_end(&p);
+	peer_close(&p);
+
+	r->g.scratch_fd = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	peer_open(r, &p);
+	assert_int_equal(agent_put_u32(&p.out, FRAME_SETTLE, AGENT_SETTLE_SYNC), 0);
+	peer_flush(&p);
+	(void)peer_expect(&p, FRAME_OK);
+	assert_int_equal(rig_ends, 4); /* nobody was ended for it */
+	peer_close(&p);
+	close(r->g.scratch_fd);
+
+	/* a descriptor that cannot be written is no success */
+	r->g.scratch_fd = 1000000;
+	peer_open(r, &p);
+	assert_int_equal(agent_put_u32(&p.out, FRAME_SETTLE, AGENT_SETTLE_SYNC), 0);
+	peer_flush(&p);
+	f = peer_expect(&p, FRAME_ERROR);
+	assert_int_equal(agent_get_error(&f, &e), PROTO_OK);
+	assert_int_equal(e.num, EIO);
+	peer_close(&p);
+	r->g.scratch_fd = -1;
+
+	/* the host goes before it is done: it is done nevertheless */
+	rig_ends = 0;
+	rig_end_looks = 5;
+	peer_open(r, &p);
+	assert_int_equal(agent_put_u32(&p.out, FRAME_SETTLE, AGENT_SETTLE_END), 0);
+	peer_flush(&p);
+	peer_close(&p);
+	while (rig_ends < 6)
+		rig_turn(r, 10);
+}
+
 /* refused() - these bytes get no answer but the end of the stream */
 static void refused(struct rig *r, const void *bytes, size_t len)
 {
@@ -113,8 +163,9 @@ static void test_malformed(void **state)
 		"\11\0\0\0\10\1\0\0abcdefghi",
 		"\2\0\0\0\11\1\0\0\0", /* DIAL to port 0 (and its NUL) */
 		"\1\0\0\0\11\1\0\0x", /* ... of one byte */
+		"\4\0\0\0\12\1\0\0\4\0\0\0", /* SETTLE with a flag that there is not */
 	};
-	static const size_t lens[] = {9, 8, 8, 8, 8, 8, 8, 8, 8, 11, 17, 10, 9};
+	static const size_t lens[] = {9, 8, 8, 8, 8, 8, 8, 8, 8, 11, 17, 10, 9, 12};
 	unsigned char put[] = "\25\0\0\0\3\1\0\0\0\0\0\0\5\0\0\0a/../\0\0\0\0\0\0\0\0";
 
 	for (size_t i = 0; i < ARRAY_LEN(bytes); i++)
@@ -205,6 +256,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_start, rig_stop)
 		T(test_small_requests),
 		T(test_dial),
+		T(test_settle),
 		T(test_malformed),
 		T(test_noise),
 		T(test_cap),

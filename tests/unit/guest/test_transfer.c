@@ -131,6 +131,10 @@ static void test_round_trip(void **state)
 	assert_int_equal(put(*state, path, AGENT_PUT_AS, &tar, true), 0);
 	assert_int_equal(put(*state, path, 0, &tar, true), 0); /* and over it */
 	sh("diff -r %s/a %s/there/a", dir, dir);
+	/* what is there stays, what is not is made */
+	sh("cd %s/there && echo mine > a/f1 && rm a/b/f2", dir);
+	assert_int_equal(put(*state, path, AGENT_PUT_KEEP, &tar, true), 0);
+	sh("cd %s && cmp a/b/f2 there/a/b/f2 && test \"$(cat there/a/f1)\" = mine", dir);
 }
 
 static void test_single_file_and_links(void **state)
