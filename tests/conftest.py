@@ -16,7 +16,8 @@ def pytest_runtest_makereport(item):
         return
     for rig in list(rigs.LIVE):
         try:
-            report.sections.append((f"sandboxes of {rig.base}", rig.evidence()))
+            report.sections.append((f"sandboxes of {rig.base}", rig.kept or rig.evidence()))
+            rig.kept = None
         except Exception as why:  # whatever it is, the test's own failure is what counts
             report.sections.append((f"sandboxes of {rig.base}", f"not to be had: {why!r}"))
 

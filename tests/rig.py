@@ -28,8 +28,9 @@ SIZE = ("--cpus", "2", "--memory", "1g")
 class Result:
     """How one command ended: exit status, and the bytes of both streams."""
 
-    def __init__(self, argv, code, out, err, seconds):
+    def __init__(self, argv, code, out, err, seconds, rig=None):
         self.argv, self.code, self.out, self.err, self.seconds = argv, code, out, err, seconds
+        self.rig = rig
 
     @property
     def text(self):
@@ -40,6 +41,9 @@ class Result:
         return self.err.decode(errors="replace")
 
     def __repr__(self):
+        # A test is about to fail with this, and may remove the sandbox on its way out.
+        if self.rig and self.rig.kept is None and "exec" in self.argv and self.code == 125:
+            self.rig.kept = self.rig.evidence()
         return (f"{' '.join(map(str, self.argv))} -> {self.code} after {self.seconds:.1f} s\n"
                 f"stdout: {self.out[-2000:]!r}\nstderr: {self.err[-2000:]!r}")
 
@@ -130,6 +134,7 @@ class Rig:
                     **(env or {})}
         self.seen = {}  # (pid, start time) -> name of every process that was ever ours
         self.ids = set()
+        self.kept = None  # evidence() of a failure that is being told
         LIVE.append(self)
 
     # -- commands
@@ -149,7 +154,7 @@ class Rig:
                 out, err = child.communicate()
                 raise AssertionError(f"no end within {timeout} s: " + repr(
                     Result(argv, None, out, err, timeout))) from None
-        return Result(argv, child.returncode, out, err, time.monotonic() - started)
+        return Result(argv, child.returncode, out, err, time.monotonic() - started, self)
 
     def ok(self, *args, **more):
         result = self.sbx(*args, **more)

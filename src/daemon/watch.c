@@ -208,6 +208,7 @@ static void settle(struct sandbox *s, bool lock_free)
 {
 	char reaped[200] = "", wrote[200], reason[300];
 	bool known, crashed = exit_file(s, wrote, &known), asked, starting;
+	const bool starved = machine_starved(s->id);
 
 	if (lock_free)
 		reap(s, reaped); /* pid and pidfd change here and before a start only */
@@ -217,6 +218,9 @@ static void settle(struct sandbox *s, bool lock_free)
 	starting = s->status == STATUS_STARTING; /* never ran: that is a failed start, no crash */
 	if (s->machine == LINK_STOPPED || s->machine == LINK_CRASHED)
 		crashed = s->machine == LINK_CRASHED;
+	if (crashed && starved)
+		(void)snprintf(s->why, sizeof(s->why),
+			"its machine reached its memory limit on this host and was killed");
 	(void)snprintf(reason, sizeof(reason), "%s%s",
 		starting && !s->end_reason[0] ? START_FAILED : "",
 		s->end_reason[0] ? s->end_reason

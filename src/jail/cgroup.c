@@ -288,6 +288,26 @@ int jail_cgroup_attach(const struct jail_cgroup *g, pid_t pid)
 	return 0;
 }
 
+unsigned jail_cgroup_oom_kills(const struct jail_cgroup *g)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < g->n_dirs; i++) {
+		AUTO(buf) b = {0};
+		char path[PATH_MAX], *save = NULL;
+
+		(void)snprintf(path, sizeof(path), "%s/%s", g->dir[i],
+			g->version == 2 ? "memory.events" : "memory.oom_control");
+		if (read_proc(path, &b) < 0 || !b.len)
+			continue; /* another controller's directory, or gone */
+		for (char *line = strtok_r(b.data, "\n", &save); line;
+			line = strtok_r(NULL, "\n", &save))
+			if (sscanf(line, "oom_kill %u", &n) == 1)
+				return n;
+	}
+	return 0;
+}
+
 int jail_cgroup_remove(const struct jail_cgroup *g)
 {
 	int ret = 0;

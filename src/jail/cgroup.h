@@ -34,6 +34,8 @@ int jail_cgroup_make(const char *name, const struct jail_cgroup_limits *l,
 /* jail_cgroup_find() - the group made earlier under @name, to remove it after a restart */
 void jail_cgroup_find(const char *name, struct jail_cgroup *ret_group);
 int jail_cgroup_attach(const struct jail_cgroup *g, pid_t pid) MUST_USE;
+/* jail_cgroup_oom_kills() - how many of its processes the kernel killed at the memory limit */
+unsigned jail_cgroup_oom_kills(const struct jail_cgroup *g);
 /* jail_cgroup_remove() - once all its processes are gone; -EBUSY before. A missing one is fine. */
 int jail_cgroup_remove(const struct jail_cgroup *g);
 #endif

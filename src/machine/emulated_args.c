@@ -64,7 +64,7 @@ static void add_base(struct emulated_args *a, const struct machine_plan *p)
 	 */
 	add(a, "max,svm=off,la57=off,xlevel=0x80000008");
 	add(a, "-accel");
-	add(a, "tcg,thread=multi");
+	add(a, "tcg,thread=multi,tb-size=%u", ENGINE_CODE_MB);
 	add(a, "-smp");
 	add(a, "%u", p->cpus);
 	add(a, "-m");

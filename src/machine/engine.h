@@ -10,6 +10,12 @@
 #include "machine/plan.h"
 #include <stdbool.h>
 
+/* What the engine may use beside the guest's memory; spawn.c limits it to that. QEMU keeps the code that
+ * it translated until its room for it is full, and left alone it takes a GiB: any guest fills that.
+ */
+#define ENGINE_CODE_MB	   256u
+#define ENGINE_OTHER_BYTES (512ULL << 20) /* tables, stacks, device process, kernel's share */
+
 struct engine;
 struct jail_report;
 

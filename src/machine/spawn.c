@@ -1,4 +1,5 @@
 #include "machine/spawn.h"
+#include "machine/engine.h"
 #include "base/io.h"
 #include "jail/spawn.h"
 #include "link/link.h"
@@ -9,11 +10,11 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
 
-/* What the emulated engine needs beside the guest's memory: QEMU's heap, its translation buffer. */
-#define ENGINE_OVERHEAD (512ULL << 20)
-#define ENV_MAX		2
-#define HOST_PIDS	256
+#define ENV_MAX	  2
+#define HOST_PIDS 256
 /* The engine's user when root starts it: 24 bits of the sandbox's id above every range that
  * distributions hand out (systemd's table of ids calls it unused).
  */
@@ -79,12 +80,41 @@ size_t machine_users(const char *id, struct jail_map map[JAIL_MAPS_MAX])
 	return 2;
 }
 
+/* in_memory() - what the file system of @fd may put into memory: its whole size if it lives there. What is
+ * written to it counts as ours, and without this a workspace in such a place would end the machine.
+ */
+static uint64_t in_memory(int fd, dev_t seen[], size_t *n_seen)
+{
+	struct statfs fs;
+	struct stat st;
+
+	if (fd < 0 || fstatfs(fd, &fs) < 0 || fs.f_type != TMPFS_MAGIC || fstat(fd, &st) < 0)
+		return 0;
+	for (size_t i = 0; i < *n_seen; i++)
+		if (seen[i] == st.st_dev)
+			return 0;
+	seen[(*n_seen)++] = st.st_dev;
+	return (uint64_t)fs.f_blocks * (uint64_t)fs.f_bsize;
+}
+
+static uint64_t memory_limit(const struct machine_plan *p)
+{
+	uint64_t sum = p->memory_bytes + ((uint64_t)ENGINE_CODE_MB << 20) + ENGINE_OTHER_BYTES;
+	dev_t seen[MACHINE_EXPORTS_MAX + 1];
+	size_t n = 0;
+
+	sum += in_memory(p->scratch_fd, seen, &n);
+	for (size_t i = 0; i < p->n_exports; i++)
+		sum += in_memory(p->exports[i].fd, seen, &n);
+	return sum;
+}
+
 static int make_cgroup(const struct machine_plan *p, struct jail_cgroup *ret, struct err *e)
 {
 	const struct jail_cgroup_limits l = {
 		/* one more: the file server and the engine's own thread */
 		.cpu_percent = p->cpus * 100 + 100,
-		.memory_bytes = p->memory_bytes + ENGINE_OVERHEAD,
+		.memory_bytes = memory_limit(p),
 		.pids = HOST_PIDS,
 	};
 
@@ -152,6 +182,14 @@ int machine_spawn(const struct machine_plan *p, const char *program, int log_fd,
 	if (ret_note)
 		(void)snprintf(ret_note, 160, "%s", group.note);
 	return 0;
+}
+
+bool machine_starved(const char *id)
+{
+	struct jail_cgroup group;
+
+	jail_cgroup_find(id, &group);
+	return jail_cgroup_oom_kills(&group) > 0;
 }
 
 void machine_forget(const char *id)

@@ -30,6 +30,10 @@ int machine_spawn(const struct machine_plan *p, const char *program, int log_fd,
 	pid_t *ret_pid, int *ret_pidfd, struct err *e) MUST_USE;
 /* machine_users() - the users of the machine's user namespace; returns how many */
 size_t machine_users(const char *id, struct jail_map map[JAIL_MAPS_MAX]);
+/* machine_starved() - was a process of it killed because all together wanted more memory than they may
+ * have? Known until machine_forget(), and where the limit is in force.
+ */
+bool machine_starved(const char *id);
 /* machine_forget() - after its end: remove what of it is outside its directory (its cgroup) */
 void machine_forget(const char *id);
 #endif

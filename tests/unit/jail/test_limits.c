@@ -82,6 +82,52 @@ static void test_cgroup(void **state)
 	assert_int_equal(jail_cgroup_remove(&g), 0); /* again: nothing to do */
 }
 
+/* hungry() - more than its group may have, on pages of its own */
+static int hungry(int go)
+{
+	size_t size = 256U << 20;
+	volatile char *p = malloc(size);
+	char c;
+
+	if (read(go, &c, 1) != 1 || !p)
+		_exit(1);
+	for (size_t i = 0; i < size; i += 4096)
+		p[i] = 1;
+	_exit(0);
+}
+
+static void test_cgroup_oom_kills(void **state)
+{
+	const struct jail_cgroup_limits l = {.memory_bytes = 64 << 20, .pids = 20};
+	struct jail_cgroup g;
+	struct err e = {0};
+	int go[2], status = 0;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(jail_cgroup_make("unit-test-oom", &l, &g, &e), 0);
+	if (!g.version || strstr(g.note, "memory")) {
+		(void)jail_cgroup_remove(&g);
+		SKIP(g.note);
+	}
+	assert_int_equal(jail_cgroup_oom_kills(&g), 0);
+	assert_int_equal(pipe(go), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		hungry(go[0]);
+	assert_int_equal(jail_cgroup_attach(&g, pid), 0);
+	assert_int_equal(write(go[1], "x", 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGKILL);
+	assert_int_equal(jail_cgroup_oom_kills(&g), 1);
+	assert_int_equal(jail_cgroup_remove(&g), 0);
+	assert_int_equal(jail_cgroup_oom_kills(&g), 0);
+	close(go[0]);
+	close(go[1]);
+}
+
 static void test_cgroup_names(void **state)
 {
 	const struct jail_cgroup_limits l = {.memory_bytes = 1};
@@ -190,6 +236,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_limits_only_go_down),
 		cmocka_unit_test(test_cgroup),
+		cmocka_unit_test(test_cgroup_oom_kills),
 		cmocka_unit_test(test_cgroup_names),
 		cmocka_unit_test(test_landlock),
 		cmocka_unit_test(test_report),
