@@ -41,7 +41,7 @@ _sbx()
 	approve) words="--deny --remember --follow --json" ;;
 	secret) words="--sandbox --host --env --placeholder --header --format --in --path --name --value --quiet --command --refresh --from-env --all --dry-run --services --force --json" ;;
 	audit | settings) words="--json" ;;
-	kit) words="--json --kit --kit-arg --output --force" ;;
+	kit) words="--json --kit --kit-arg --key --sign --output --force" ;;
 	image) words="--json --quiet --force --name" ;;
 	daemon) words="--detached --json" ;;
 	esac
@@ -86,7 +86,7 @@ _sbx()
 		;;
 	kit)
 		if [ "$COMP_CWORD" -eq 2 ]; then
-			mapfile -t COMPREPLY < <(compgen -W "validate inspect pack ls" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "validate inspect pack push pull sign verify keygen ls" -- "$cur")
 		else
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		fi

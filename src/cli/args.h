@@ -73,22 +73,27 @@ void exec_args_auto(struct exec_args *a);
 int exec_args_parse(int argc, char **argv, enum args_mode mode, struct exec_args *ret_args,
 	struct err *e) MUST_USE;
 
-/* kit validate, inspect, pack */
+/* kit validate, inspect, pack, push, pull, sign, verify, keygen */
 #define ARGS_KIT_ARGS_MAX 64
 struct kit_form {
-	const char *options; /* letters: a --kit-arg, k --kit, o, f, j --json */
+	const char *options; /* letters: a --kit-arg, k --kit, o, f, j --json, K --key, s --sign */
 	const char *words, *doc;
+	bool two; /* words, not one; none_too: none is right, too */
+	bool none_too;
 };
 struct kit_args_cli {
-	const char *ref; /* never NULL after parsing */
+	const char *ref; /* never NULL after parsing, unless form.none_too */
+	const char *to; /* the second word; NULL: the form has one */
 	const char *kits[ARGS_KITS_MAX];
 	size_t n_kits;
+	const char *keys[ARGS_KITS_MAX]; /* files */
+	size_t n_keys;
 	struct {
 		const char *key, *value;
 	} args[ARGS_KIT_ARGS_MAX];
 	size_t n_args;
 	const char *output; /* NULL: not given */
-	bool force, json;
+	bool force, json, sign;
 };
 int kit_args_parse(int argc, char **argv, enum args_mode mode, const struct kit_form *form,
 	struct kit_args_cli *ret_args, struct err *e) MUST_USE;

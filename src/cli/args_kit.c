@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <string.h>
 
-enum { K_ARG = 256, K_KIT, K_JSON };
+enum { K_ARG = 256, K_KIT, K_JSON, K_KEY, K_SIGN };
 
 static const struct argp_option options[] = {
 	{"kit", K_KIT, "KIT", 0, "A mixin to put on top; may be given again", 0},
 	{"kit-arg", K_ARG, "[KIT.]NAME=VALUE", 0, "A value for an argument of a kit", 0},
-	{"output", 'o', "FILE", 0, "The ZIP file to write", 0},
+	{"output", 'o', "FILE", 0, "The file to write", 0},
+	{"key", K_KEY, "FILE", 0, "A key: the private one to sign, public ones to verify", 0},
+	{"sign", K_SIGN, NULL, 0, "Sign it, too, with the private key of --key", 0},
 	{"force", 'f', NULL, 0, "Write over a file that is there", 0},
 	{"json", K_JSON, NULL, 0, "Results and errors as JSON on stdout", 0},
 	{0},
@@ -17,7 +19,20 @@ static const struct argp_option options[] = {
 /* letter() - of an option, as kit_form names it */
 static int letter(int key)
 {
-	return key == K_ARG ? 'a' : key == K_KIT ? 'k' : key == K_JSON ? 'j' : key;
+	switch (key) {
+	case K_ARG:
+		return 'a';
+	case K_KIT:
+		return 'k';
+	case K_JSON:
+		return 'j';
+	case K_KEY:
+		return 'K';
+	case K_SIGN:
+		return 's';
+	default:
+		return key;
+	}
 }
 
 struct parse {
@@ -56,6 +71,15 @@ static int option(struct parse *p, int key, char *arg)
 				p->e, ERR_LIMIT, -E2BIG, "more than %d times --kit", ARGS_KITS_MAX);
 		a->kits[a->n_kits++] = arg;
 		return 0;
+	case K_KEY:
+		if (a->n_keys == ARGS_KITS_MAX)
+			return err_set(
+				p->e, ERR_LIMIT, -E2BIG, "more than %d times --key", ARGS_KITS_MAX);
+		a->keys[a->n_keys++] = arg;
+		return 0;
+	case K_SIGN:
+		a->sign = true;
+		return 0;
 	case 'o':
 		a->output = arg;
 		return 0;
@@ -75,9 +99,12 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 	int r = 0;
 
 	if (key == ARGP_KEY_ARG) {
-		if (p->a->ref)
+		if (p->a->ref && (p->a->to || !p->form->two))
 			r = err_set(p->e, ERR_INVALID, -EINVAL, "'%.200s' is too much", arg);
-		p->a->ref = arg;
+		else if (p->a->ref)
+			p->a->to = arg;
+		else
+			p->a->ref = arg;
 	} else if (args_is_option(options, key)) {
 		if (!strchr(p->form->options, letter(key)))
 			return ARGP_ERR_UNKNOWN;
@@ -106,7 +133,7 @@ int kit_args_parse(int argc, char **argv, enum args_mode mode, const struct kit_
 	}
 	argp_err_exit_status = CLI_USAGE;
 	r = args_done(argp_parse(&argp, argc, argv, args_flags(mode, argc, argv), NULL, &p), e);
-	if (r == 0 && !a.ref) {
+	if (r == 0 && !form->none_too && (!a.ref || (form->two && !a.to))) {
 		r = err_set(e, ERR_INVALID, -EINVAL, "%s: missing %s", argv[0] + 4, form->words);
 		err_hint(e, "%s %s", argv[0], form->words);
 	}

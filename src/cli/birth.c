@@ -1,5 +1,6 @@
 #include "cli/birth.h"
 #include "cli/images.h"
+#include "cli/kits.h"
 #include "cli/report.h"
 #include <errno.h>
 #include <stdio.h>
@@ -27,6 +28,12 @@ int birth_here(struct run_args *a, struct err *e)
 	memcpy(a->workspaces[0].path, ".", 2);
 	a->n_workspaces = 1;
 	return workspace_resolve(&a->workspaces[0], e);
+}
+
+/* is_kit() - a kit from outside of the built-in ones: its own name is not known before it is read */
+static bool is_kit(const struct run_args *a)
+{
+	return a->agent && (value_is_kit_path(a->agent) || kits_remote(a->agent));
 }
 
 int birth_prepare(struct run_args *a, bool create, char ret_agent[PATH_MAX], struct err *e)
@@ -66,10 +73,14 @@ static bool name_taken(const struct js *boxes, const char *name, int *ret_at)
 int birth_choose(const struct js *boxes, const char *agent, bool is_kit, const char *primary,
 	char ret_name[NAME_MAX_LEN + 1], struct err *e)
 {
-	char base[NAME_MAX_LEN + 1], name[NAME_MAX_LEN + 1];
+	char base[NAME_MAX_LEN + 1], name[NAME_MAX_LEN + 1], last[NAME_MAX + 1];
 	int at = NOT_FOUND;
 
-	name_from(base, is_kit ? base_name(agent) : agent, base_name(primary));
+	if (is_kit && agent[0] != '/')
+		kits_base(agent, last, sizeof(last));
+	else
+		(void)snprintf(last, sizeof(last), "%s", is_kit ? base_name(agent) : agent);
+	name_from(base, last, base_name(primary));
 	/* Without a path a sandbox is not found again: each create makes one. */
 	for (int n = 1; n <= NAME_TRIES; n++) {
 		size_t keep = NAME_MAX_LEN - BASE_ROOM;
@@ -132,7 +143,7 @@ static int check_existing(
 {
 	const char *flag = creation_flag(a), *name = box_str(box, "name");
 
-	if (a->agent && !value_is_kit_path(a->agent) && strcmp(box_str(box, "agent"), agent) != 0)
+	if (a->agent && !is_kit(a) && strcmp(box_str(box, "agent"), agent) != 0)
 		return err_set(e, ERR_CONFLICT, -EEXIST,
 			"sandbox '%s' runs agent '%s', not '%.80s'", name, box_str(box, "agent"),
 			agent);
@@ -166,7 +177,7 @@ int birth_find(struct api *api, const struct run_args *a, const char *agent, str
 		(void)snprintf(ret_name, NAME_MAX_LEN + 1, "%s", a->name);
 		(void)name_taken(boxes, a->name, &at);
 	} else {
-		at = birth_choose(boxes, agent, a->agent && value_is_kit_path(a->agent),
+		at = birth_choose(boxes, agent, is_kit(a),
 			a->n_workspaces ? a->workspaces[0].path : "", ret_name, e);
 		if (at < NOT_FOUND)
 			return at;
@@ -184,18 +195,35 @@ int birth_find(struct api *api, const struct run_args *a, const char *agent, str
 	return box_get(api, box_str(js_at(boxes, (size_t)at), "name"), ret_box, e);
 }
 
+/* put_kits() - the first of them is the agent */
+static bool put_kits(struct js *o, const struct kits_at *kits)
+{
+	AUTO_JS list = js_array();
+	bool bad = js_set_str(o, "agent", kits->v[0].path);
+
+	if (kits->v[0].origin[0])
+		bad |= js_set_str(o, "agent_origin", kits->v[0].origin);
+	for (size_t i = 1; i < kits->n; i++) {
+		struct js *one;
+
+		if (!kits->v[i].origin[0]) {
+			bad |= js_add_str(list, kits->v[i].path);
+			continue;
+		}
+		one = js_object();
+		bad |= js_set_str(one, "path", kits->v[i].path);
+		bad |= js_set_str(one, "origin", kits->v[i].origin);
+		bad |= js_add(list, one);
+	}
+	return bad | js_set(o, "kits", TAKE(list));
+}
+
 static bool put_lists(struct js *o, const struct run_args *a)
 {
-	struct js *kits = js_array(), *workspaces = js_array(), *env = js_object();
+	struct js *workspaces = js_array(), *env = js_object();
 	struct js *masks = js_array();
 	bool bad = false;
 
-	for (size_t i = 0; i < a->n_kits; i++) {
-		char path[PATH_MAX];
-		bool local = value_is_kit_path(a->kits[i]) && realpath(a->kits[i], path);
-
-		bad |= js_add_str(kits, local ? path : a->kits[i]);
-	}
 	for (size_t i = 0; i < a->n_workspaces; i++) {
 		struct js *ws = js_object();
 
@@ -212,7 +240,6 @@ static bool put_lists(struct js *o, const struct run_args *a)
 	for (size_t i = 0; i < a->n_masks; i++)
 		bad |= js_add_str(masks, a->masks[i]);
 	bad |= js_set(o, "masks", masks);
-	bad |= js_set(o, "kits", kits);
 	bad |= js_set(o, "workspaces", workspaces);
 	return bad | js_set(o, "env", env);
 }
@@ -236,12 +263,13 @@ static bool put_policy(struct js *o, const struct run_args *a)
 	return bad | js_set(o, "policy", rules);
 }
 
-static struct js *create_body(const struct run_args *a, const char *agent, const char *name)
+static struct js *create_body(
+	const struct run_args *a, const struct kits_at *kits, const char *name)
 {
 	struct js *o = js_object();
 	bool bad = js_set_str(o, "name", name);
 
-	bad |= js_set_str(o, "agent", agent);
+	bad |= put_kits(o, kits);
 	bad |= put_lists(o, a);
 	bad |= put_policy(o, a);
 	if (a->cpus)
@@ -272,13 +300,17 @@ int birth_create(struct api *api, const struct run_args *a, const char *agent, c
 	struct js **ret_box, struct err *e)
 {
 	AUTO_JS body = NULL;
-	int r = 0;
+	const char *refs[ARGS_KITS_MAX + 1] = {agent};
+	AUTO(kits_at) kits = {0};
+	int r;
 
-	if (!a->template_image)
+	memcpy(refs + 1, a->kits, a->n_kits * sizeof(*refs));
+	r = kits_find(refs, a->n_kits + 1, &api->paths, a->quiet, &kits, e);
+	if (r == 0 && !a->template_image)
 		r = images_need_default(&api->paths, a->quiet, e);
 	if (r < 0)
 		return r;
-	body = create_body(a, agent, name);
+	body = create_body(a, &kits, name);
 	if (!body)
 		return err_sys(e, -ENOMEM, "write the request");
 	if (!a->plan && !a->quiet)

@@ -1,10 +1,12 @@
-/* sbx kit validate|inspect|pack|ls */
+/* sbx kit validate|inspect|pack|ls; kit_dist.c and kit_sign.c have the others */
 #include "kit/kit.h"
 #include "base/escape.h"
 #include "base/io.h"
 #include "base/paths.h"
 #include "cli/box.h"
 #include "cli/kit_show.h"
+#include "cli/kit_verbs.h"
+#include "cli/kits.h"
 #include "cli/report.h"
 #include "cli/verb.h"
 #include "kit/resolve.h"
@@ -14,43 +16,36 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What a kit needs of the host is found when it is named: most are directories. */
-struct places {
-	struct paths paths;
-	bool git; /* the cache directory is there for git */
-};
-
-static int find_places(const char *const *refs, size_t n, struct places *ret, struct err *e)
-{
-	int r = paths_find(&ret->paths, e);
-
-	ret->git = false;
-	for (size_t i = 0; r == 0 && i < n; i++)
-		ret->git |= strncmp(refs[i], "git+", 4) == 0;
-	return r == 0 && ret->git ? paths_mkdir(ret->paths.cache, e) : r;
-}
-
-/* load() - @a->ref, with @a->kits on top of it when it is an agent (@whole) */
-static int load(const struct kit_args_cli *a, bool whole, struct kit_resolved **ret, struct err *e)
+int kit_verb_load(
+	const struct kit_args_cli *a, bool whole, struct kit_resolved **ret, struct err *e)
 {
 	struct kit_pair args[ARGS_KIT_ARGS_MAX];
-	const char *refs[ARGS_KITS_MAX + 1];
-	struct places places;
-	struct kit_request q = {.args = args, .n_args = a->n_args};
+	const char *refs[ARGS_KITS_MAX + 1], *origins[ARGS_KITS_MAX + 1];
+	AUTO(kits_at) at = {0};
+	struct paths paths;
+	struct kit_request q = {.args = args, .n_args = a->n_args, .data_dir = paths.data};
+	size_t n = (whole ? a->n_kits : 0) + 1;
 	int r;
 
 	for (size_t i = 0; i < a->n_args; i++)
 		args[i] = (struct kit_pair){.key = a->args[i].key, .value = a->args[i].value};
 	refs[0] = a->ref;
-	for (size_t i = 0; i < a->n_kits; i++)
-		refs[i + 1] = a->kits[i];
-	r = find_places(refs, a->n_kits + 1, &places, e);
+	for (size_t i = 1; i < n; i++)
+		refs[i] = a->kits[i - 1];
+	r = paths_find(&paths, e);
+	if (r == 0)
+		r = kits_find(refs, n, &paths, true, &at, e);
 	if (r < 0)
 		return r;
-	q.data_dir = places.paths.data;
-	q.tmp = places.git ? places.paths.cache : NULL;
-	q.agent = whole ? a->ref : NULL;
+	for (size_t i = 0; i < n; i++) {
+		/* errors name a local kit as it was typed */
+		refs[i] = at.v[i].origin[0] ? at.v[i].path : refs[i];
+		origins[i] = at.v[i].origin[0] ? at.v[i].origin : NULL;
+	}
+	q.agent = whole ? refs[0] : NULL;
+	q.agent_origin = whole ? origins[0] : NULL;
 	q.mixins = whole ? refs + 1 : refs;
+	q.origins = whole ? origins + 1 : origins;
 	q.n_mixins = whole ? a->n_kits : 1;
 	return kit_resolve(&q, ret, e);
 }
@@ -79,7 +74,7 @@ static int kit_validate(int argc, char **argv)
 
 	if (kit_args_parse(argc, argv, ARGS_EXIT, &form, &a, &e) < 0)
 		return report_err(&e, CLI_USAGE);
-	if (load(&a, false, &kit, &e) < 0)
+	if (kit_verb_load(&a, false, &kit, &e) < 0)
 		return report_err(&e, CLI_FAIL);
 	o = kit_spec_json(kit->specs[0]);
 	if (!o)
@@ -136,7 +131,7 @@ static int kit_inspect(int argc, char **argv)
 
 	if (kit_args_parse(argc, argv, ARGS_EXIT, &form, &a, &e) < 0)
 		return report_err(&e, CLI_USAGE);
-	if (load(&a, a.n_kits > 0, &kit, &e) < 0)
+	if (kit_verb_load(&a, a.n_kits > 0, &kit, &e) < 0)
 		return report_err(&e, CLI_FAIL);
 	o = kit->plan ? kit_plan_json(kit->plan) : kit_spec_json(kit->specs[0]);
 	if (!o || (kit->plan && js_set(o, "asks_for", surface_json(kit->plan)))) {
@@ -151,18 +146,29 @@ static int kit_inspect(int argc, char **argv)
 	return report_flush();
 }
 
-/* write_zip() - whole or not at all; a file that is there stays unless it was forced */
-static int write_zip(const struct kit_args_cli *a, const struct buf *zip, struct err *e)
+int kit_verb_write(
+	const char *path, bool force, const void *p, size_t len, unsigned mode, struct err *e)
 {
 	int r;
 
-	if (!a->force && faccessat(AT_FDCWD, a->output, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-		r = err_set(e, ERR_CONFLICT, -EEXIST, "'%.200s' is there already", a->output);
+	if (!force && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+		r = err_set(e, ERR_CONFLICT, -EEXIST, "'%.200s' is there already", path);
 		err_hint(e, "--force writes over it");
 		return r;
 	}
-	r = io_replace_file(AT_FDCWD, a->output, zip->data, zip->len, 0644);
-	return r < 0 ? err_sys(e, r, "write '%.200s'", a->output) : 0;
+	r = io_replace_file(AT_FDCWD, path, p, len, mode);
+	return r < 0 ? err_sys(e, r, "write '%.200s'", path) : 0;
+}
+
+int kit_verb_zip_name(const char *path, struct err *e)
+{
+	int r;
+
+	if (strlen(path) >= 5 && strcmp(path + strlen(path) - 4, ".zip") == 0)
+		return 0;
+	r = err_set(e, ERR_INVALID, -EINVAL, "'%.200s' does not end in .zip", path);
+	err_hint(e, "a kit is recognised as a ZIP file by its name");
+	return r;
 }
 
 static int kit_pack(int argc, char **argv)
@@ -185,18 +191,15 @@ static int kit_pack(int argc, char **argv)
 		(void)err_set(&e, ERR_INVALID, -EINVAL, "kit pack: missing -o FILE.zip");
 		return report_err(&e, CLI_USAGE);
 	}
-	if (strlen(a.output) < 5 || strcmp(a.output + strlen(a.output) - 4, ".zip") != 0) {
-		(void)err_set(&e, ERR_INVALID, -EINVAL, "'%.200s' does not end in .zip", a.output);
-		err_hint(&e, "a kit is recognised as a ZIP file by its name");
+	if (kit_verb_zip_name(a.output, &e) < 0)
 		return report_err(&e, CLI_USAGE);
-	}
-	if (load(&a, false, &kit, &e) < 0)
+	if (kit_verb_load(&a, false, &kit, &e) < 0)
 		return report_err(&e, CLI_FAIL);
 	if (kit_zip_write(&kit->sources[0]->tree, &zip) < 0) {
 		(void)err_set(&e, ERR_LIMIT, -EFBIG, "the kit is too large for a ZIP file");
 		return report_err(&e, CLI_FAIL);
 	}
-	if (write_zip(&a, &zip, &e) < 0)
+	if (kit_verb_write(a.output, a.force, zip.data, zip.len, 0644, &e) < 0)
 		return report_err(&e, CLI_FAIL);
 	if (a.json) {
 		AUTO_JS out = js_object();
@@ -282,6 +285,11 @@ int verb_kit(int argc, char **argv)
 		{"validate", kit_validate, "check one: every fault with its place"},
 		{"inspect", kit_inspect, "show one, or an agent with mixins"},
 		{"pack", kit_pack, "into a ZIP file"},
+		{"push", kit_push, "into a registry"},
+		{"pull", kit_pull, "from a registry"},
+		{"sign", kit_sign, "with a private key"},
+		{"verify", kit_verify, "is it signed, and by a key that is trusted?"},
+		{"keygen", kit_keygen, "a pair of keys to sign with"},
 		{"ls", kit_ls, "the built-in ones"},
 	};
 

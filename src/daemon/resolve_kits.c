@@ -1,4 +1,5 @@
 #include "daemon/resolve.h"
+#include "dist/admit.h"
 #include "kit/put.h"
 #include <errno.h>
 #include <stdio.h>
@@ -51,6 +52,17 @@ static int take_args(struct resolving *s, struct kit_pair *args)
 	return 0;
 }
 
+/* admit() - by the settings: the client has judged before it fetched, but clients are many */
+static int admit(struct resolving *s)
+{
+	AUTO(dist_rules) rules = {0};
+	int r = dist_rules_load(s->paths, &rules, s->e);
+
+	for (size_t i = 0; r == 0 && i < s->kits->n; i++)
+		r = dist_admit(&rules, s->kits->sources[i], s->paths->cache, s->e);
+	return r;
+}
+
 int resolve_kits(struct resolving *s)
 {
 	const char *refs[KIT_MIXINS_MAX], *origins[KIT_MIXINS_MAX];
@@ -74,6 +86,8 @@ int resolve_kits(struct resolving *s)
 		r = take_args(s, args);
 	if (r == 0)
 		r = kit_resolve(&q, &s->kits, s->e);
+	if (r == 0)
+		r = admit(s);
 	if (r < 0)
 		return r;
 	s->kit = s->kits->plan;

@@ -1,5 +1,6 @@
 #include "daemon/settings.h"
 #include "base/io.h"
+#include "dist/rules.h"
 #include "tls/pem.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -100,6 +101,19 @@ static const char *check_store(const char *v)
 		       : "must be auto, keyring or file";
 }
 
+static const char *check_flag(const char *v)
+{
+	return strcmp(v, "true") == 0 || strcmp(v, "false") == 0 ? NULL : "must be true or false";
+}
+
+static const char *check_sources(const char *v)
+{
+	return dist_places_check(v, NULL) == 0
+		       ? NULL
+		       : "must be a list of registries, git servers and paths of them, such as "
+			 "[\"docker.io/\", \"github.com/acme\"], or [\"*\"]";
+}
+
 static const struct key {
 	const char *name, *variable, *other, *doc;
 	const char *(*check)(const char *v);
@@ -125,6 +139,16 @@ static const struct key {
 		"name servers that are asked; empty: the host's", check_list},
 	[SETTING_APPROVE] = {"approve.terminal", "SBX_APPROVE_TERMINAL", "on",
 		"does the terminal of an agent show what waits for an answer?", check_switch},
+	[SETTING_KIT_SOURCES] = {DIST_SETTING_SOURCES, "SBX_KIT_ALLOWED_SOURCES",
+		DIST_DEFAULT_SOURCES, "registries and git servers that kits may come from",
+		check_sources},
+	[SETTING_KIT_LOCAL] = {DIST_SETTING_LOCAL, "SBX_KIT_ALLOW_LOCAL_KITS", "true",
+		"may kits come from directories and ZIP files?", check_flag},
+	[SETTING_KIT_SIGNED] = {DIST_SETTING_REQUIRE, "SBX_KIT_REQUIRE_SIGNATURE", "false",
+		"must kits that are not built in be signed by a key that is trusted?", check_flag},
+	[SETTING_KIT_SIGNERS] = {DIST_SETTING_SIGNERS, "SBX_KIT_TRUSTED_SIGNERS", "[]",
+		"public keys whose signatures count: [{\"key\": \"/path/key.pub\"}]",
+		dist_signers_fault},
 };
 
 int settings_read_ca(const char *path, struct buf *out, struct err *e)

@@ -27,6 +27,10 @@ enum settings_key {
 	SETTING_DNS, /* dns.servers: addresses with or without :port, comma list */
 	SETTING_APPROVE, /* approve.terminal: "on" or "off" */
 	SETTING_IDLE_STOP, /* idle.stop: minutes, or seconds with an s; "": never */
+	SETTING_KIT_SOURCES, /* kit.allowedSources: JSON list of places (dist/ref.h) */
+	SETTING_KIT_LOCAL, /* kit.allowLocalKits: "true" or "false" */
+	SETTING_KIT_SIGNED, /* kit.requireSignature: "true" or "false" */
+	SETTING_KIT_SIGNERS, /* kit.trustedSigners: JSON list of {"key": path} */
 	SETTINGS_COUNT
 };
 

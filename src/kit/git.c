@@ -7,10 +7,12 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 #define LIST_MAX   (2U << 20) /* bytes of a directory's list */
 #define LISTED_MAX 16384
 #define REF	   "refs/kit/it"
+#define BUNDLE	   "kit.sig.bundle"
 
 struct object {
 	char name[KIT_TREE_PATH_MAX + 1];
@@ -93,7 +95,7 @@ static int take_line(struct reading *rd, const char *line)
 		return bad(rd, name, "git's list is not understood");
 	if (kit_tree_judge(rd->root, &entry, rd->e) < 0)
 		return -EINVAL;
-	if (!kit_tree_wants(name))
+	if (!kit_tree_wants(name) && (strcmp(name, BUNDLE) != 0 || !rd->g->bundle))
 		return 0;
 	if (strcmp(type, "blob") != 0)
 		return bad(rd, name, "neither file, directory nor link");
@@ -119,7 +121,7 @@ static int list(struct reading *rd)
 	buf_init(&out, LIST_MAX);
 	(void)snprintf(tree, sizeof(tree), "%s:%s", rd->commit, rd->g->dir);
 	r = RUN(rd, NULL, &out, "-C", rd->repo, "ls-tree", "-r", "-z", "-l", tree, "spec.yaml",
-		"files");
+		"files", BUNDLE);
 	if (r < 0)
 		return r;
 	rd->v = calloc(KIT_TREE_ENTRIES_MAX + 1, sizeof(*rd->v));
@@ -132,6 +134,13 @@ static int list(struct reading *rd)
 		r = take_line(rd, at);
 	}
 	return r;
+}
+
+static int add_bundle(struct reading *rd, const struct kit_entry *f)
+{
+	if (f->type != KIT_FILE || buf_add(rd->g->bundle, f->bytes, f->len) < 0)
+		return bad(rd, f->path, "no file, or too large");
+	return 0;
 }
 
 /* add_blobs() - what cat-file gave: "ID blob SIZE\n", the bytes, "\n", for each that was asked for */
@@ -154,7 +163,8 @@ static int add_blobs(struct reading *rd, const struct buf *out)
 			left - (size_t)n < o->size + 1)
 			return bad(rd, o->name, "git did not give this file");
 		f.bytes = at + n;
-		r = kit_tree_add(rd->out, rd->root, &f, rd->e);
+		r = strcmp(o->name, BUNDLE) == 0 ? add_bundle(rd, &f)
+						 : kit_tree_add(rd->out, rd->root, &f, rd->e);
 		if (r < 0)
 			return r;
 		at += (size_t)n + o->size + 1;
@@ -199,6 +209,7 @@ int kit_git_read(const struct kit_git *g, struct kit_tree *t, char ret_commit[65
 		.e = e,
 		.deadline = g->deadline ? g->deadline : clock_ms() + KIT_GIT_MS};
 	const char *slash = strrchr(g->url, '/');
+	AUTO_FD lock = -1;
 	int r;
 
 	(void)snprintf(rd.root, sizeof(rd.root), "%.64s%s%.64s", slash ? slash + 1 : g->url,
@@ -208,6 +219,10 @@ int kit_git_read(const struct kit_git *g, struct kit_tree *t, char ret_commit[65
 		return err_sys(e, -ENAMETOOLONG, "make a directory for git");
 	if (!mkdtemp(rd.dir))
 		return err_sys(e, -errno, "make a directory for git in '%s'", g->tmp);
+	/* locked as long as it is in use: what a killed run left is told by that */
+	lock = open(rd.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (lock >= 0)
+		(void)flock(lock, LOCK_EX | LOCK_NB);
 	(void)snprintf(rd.repo, sizeof(rd.repo), "%.*s/r", PATH_MAX - 3, rd.dir);
 	r = fetch(&rd);
 	if (r == 0)

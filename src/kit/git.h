@@ -16,6 +16,8 @@
 struct kit_git {
 	const char *url, *ref, *dir; /* checked by kit_ref_parse() */
 	const char *tmp; /* where the temporary directory is made */
+	struct buf *
+		bundle; /* gets kit.sig.bundle beside spec.yaml, if there is one; NULL: not wanted */
 	const char *protocols; /* "https:ssh"; tests say "file" */
 	int64_t deadline; /* clock_ms(); 0: KIT_GIT_MS from now */
 };

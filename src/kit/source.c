@@ -12,8 +12,10 @@
 
 void kit_source_fini(struct kit_source *s)
 {
-	if (s)
-		kit_tree_fini(&s->tree);
+	if (!s)
+		return;
+	kit_tree_fini(&s->tree);
+	buf_fini(&s->bundle);
 }
 
 void kit_source_auto(struct kit_source *s)
@@ -104,6 +106,21 @@ static int parse_git(const char *text, struct kit_ref *r, struct err *e)
 	return 0;
 }
 
+/* in_registry() - "HOST/PATH:TAG" or "HOST/PATH@sha256:...": a host has a dot or a port, or is localhost */
+static bool in_registry(const char *text)
+{
+	size_t host = strcspn(text, "/");
+	const char *last = strrchr(text, '/');
+
+	if (strncmp(text, "oci://", 6) == 0)
+		return true;
+	if (!last || text[0] == '.' || text[0] == '/' || text[0] == '~' || strstr(text, "://"))
+		return false;
+	return (memchr(text, '.', host) || memchr(text, ':', host) ||
+		       strncmp(text, "localhost/", 10) == 0) &&
+	       strpbrk(last, ":@");
+}
+
 int kit_ref_parse(const char *text, struct kit_ref *ret_ref, struct err *e)
 {
 	AUTO_FREE struct kit_ref *r = calloc(1, sizeof(*r));
@@ -120,10 +137,12 @@ int kit_ref_parse(const char *text, struct kit_ref *ret_ref, struct err *e)
 	(void)snprintf(r->path, sizeof(r->path), "%s", text);
 	if (strncmp(text, "git+", 4) == 0) {
 		q = parse_git(text, r, e);
-	} else if (strstr(text, "://")) {
-		q = bad_ref(e, text, "a name, a path, git+https:// or git+ssh:// is");
-	} else if (n > 4 && strcmp(text + n - 4, ".zip") == 0) {
+	} else if (strstr(text, "://") && strncmp(text, "oci://", 6) != 0) {
+		q = bad_ref(e, text, "a name, a path, git+https://, git+ssh:// or oci:// is");
+	} else if (n > 4 && strcmp(text + n - 4, ".zip") == 0 && !strstr(text, "://")) {
 		r->kind = KIT_ZIP;
+	} else if (in_registry(text)) {
+		r->kind = KIT_OCI;
 	} else if (strchr(text, '/') || strcmp(text, ".") == 0 || strcmp(text, "..") == 0) {
 		r->kind = KIT_DIRECTORY;
 	} else if (!kit_name_ok(text)) {
@@ -189,6 +208,7 @@ static int read_git(struct kit_source *s, const struct kit_ref *ref, const char 
 		.ref = ref->ref,
 		.dir = ref->dir,
 		.tmp = tmp,
+		.bundle = &s->bundle,
 		.protocols = "https:ssh"};
 	int n, r;
 
@@ -197,6 +217,7 @@ static int read_git(struct kit_source *s, const struct kit_ref *ref, const char 
 			"'%.200s': a kit of a repository is not "
 			"taken here",
 			ref->path);
+	buf_init(&s->bundle, KIT_BUNDLE_MAX);
 	(void)snprintf(s->file, sizeof(s->file), "%s/spec.yaml", ref->dir[0] ? ref->dir : ".");
 	r = kit_git_read(&g, &s->tree, s->commit, e);
 	if (r < 0)
@@ -258,8 +279,11 @@ int kit_source_read(const char *text, const char *data_dir, const char *tmp,
 		r = read_directory(s, ref->path, e);
 	else if (ref->kind == KIT_ZIP)
 		r = read_zip(s, ref->path, e);
-	else
+	else if (ref->kind == KIT_GIT)
 		r = read_git(s, ref, tmp, e);
+	else
+		r = err_set(e, ERR_INVALID, -EINVAL,
+			"'%.200s': a kit of a registry is not taken here", text);
 	if (r < 0) {
 		kit_source_fini(s);
 		return r;

@@ -5,6 +5,8 @@
  *   ./k.zip                     a ZIP file
  *   git+https://HOST/PATH.git#ref=COMMIT&dir=SUB     (also git+ssh://USER@HOST/PATH; ref is a commit, a
  *                               tag or a branch, HEAD without; dir a directory of the repository)
+ *   oci://REGISTRY/REPOSITORY:TAG[@sha256:HEX], or without "oci://" where it has a tag or digest
+ *                               in a registry: recognised here, fetched by dist/
  * Whatever the source, the result is the tree of tree.h, whole and in memory; nothing of it is ever
  * extracted onto the host's file system. A source is untrusted, the server of a repository too.
  */
@@ -14,10 +16,12 @@
 #include "kit/tree.h"
 #include <limits.h>
 
-enum kit_source_kind { KIT_BUILTIN, KIT_DIRECTORY, KIT_ZIP, KIT_GIT };
+enum kit_source_kind { KIT_BUILTIN, KIT_DIRECTORY, KIT_ZIP, KIT_GIT, KIT_OCI };
 
 #define KIT_REF_MAX    2048
 #define KIT_COMMIT_MAX 65
+#define KIT_BUNDLE     "kit.sig.bundle" /* who signed it, beside spec.yaml; no part of the kit */
+#define KIT_BUNDLE_MAX (1U << 20)
 
 struct kit_ref {
 	enum kit_source_kind kind;
@@ -37,6 +41,7 @@ struct kit_source {
 				   * tree's digest */
 	char file[PATH_MAX]; /* how errors name spec.yaml */
 	char commit[KIT_COMMIT_MAX]; /* git: what ref was; else "" */
+	struct buf bundle; /* git: KIT_BUNDLE of the same commit; empty: there is none */
 };
 
 /* kit_source_read() - @tmp is a directory of this user's for what git needs meanwhile (NULL: git kits are

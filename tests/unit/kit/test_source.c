@@ -345,7 +345,7 @@ static void test_zip_damage(void **state)
 static void test_refs(void **state)
 {
 	static const char *const bad[] = {"git+http://h/x", "git+file:///x", "git+ext::sh -c x",
-		"https://h/x.zip", "oci://h/x", "git+https://-h/x", "git+ssh://-oProxyCommand=x/y",
+		"https://h/x.zip", "ftp://h/x", "git+https://-h/x", "git+ssh://-oProxyCommand=x/y",
 		"git+ssh://u@-h/x", "git+https://u:p@h/x", "git+https://h", "git+https://h/",
 		"git+https://h/a/../b", "git+https://h/x#ref=-x", "git+https://h/x#ref=a..b",
 		"git+https://h/x#ref=", "git+https://h/x#dir=../x", "git+https://h/x#dir=/x",
