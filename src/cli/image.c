@@ -53,12 +53,27 @@ static int image_ls(int argc, char **argv)
 	return report_flush();
 }
 
-/* check_ref() - an image's name or id becomes part of a URL */
-static int check_ref(const char *ref, struct err *e)
+/* find_ref() - an image's name or id becomes part of a URL; a reference is looked up for that */
+static int find_ref(
+	const struct paths *p, const char *ref, char ret[NAME_MAX_LEN + 1], struct err *e)
 {
-	return name_check(ref, e) < 0 ? err_set(e, ERR_INVALID, -EINVAL,
-						"'%.80s' is no name or id of an image", ref)
-				      : 0;
+	struct image_store store;
+	struct image img;
+	int r;
+
+	if (image_ref_is(ref)) {
+		r = image_store_open(p->cache, &store, e);
+		if (r == 0)
+			r = image_store_lookup(&store, ref, &img, e);
+		if (r < 0)
+			return r;
+		ref = img.id;
+	} else if (name_check(ref, e) < 0) {
+		return err_set(e, ERR_INVALID, -EINVAL,
+			"'%.80s' is no name, id or reference of an image", ref);
+	}
+	(void)snprintf(ret, NAME_MAX_LEN + 1, "%s", ref);
+	return 0;
 }
 
 static int image_rm(int argc, char **argv)
@@ -67,7 +82,8 @@ static int image_rm(int argc, char **argv)
 		.min_words = 1,
 		.max_words = 64,
 		.words = "IMAGE...",
-		.doc = "Remove root images, by name or id. One that a sandbox needs is kept."};
+		.doc = "Remove root images, by name, id or reference. One that a sandbox needs is "
+		       "kept."};
 	AUTO(plain_args) a = {0};
 	AUTO(api) api = {0};
 	struct err e = {0};
@@ -78,14 +94,14 @@ static int image_rm(int argc, char **argv)
 	if (api_open(&api, API_START, &e) < 0)
 		return report_err(&e, CLI_FAIL);
 	for (size_t i = 0; i < a.n_words; i++) {
-		char target[API_TARGET_MAX];
-		int r = check_ref(a.words[i], &e);
+		char target[API_TARGET_MAX], id[NAME_MAX_LEN + 1] = "";
+		int r = find_ref(&api.paths, a.words[i], id, &e);
 
-		(void)snprintf(target, sizeof(target), "/v1/images/%.64s", a.words[i]);
+		(void)snprintf(target, sizeof(target), "/v1/images/%s", id);
 		if (r == 0)
 			r = api_call(&api, "DELETE", target, NULL, API_REMOVE_MS, NULL, &e);
 		if (r < 0) {
-			(void)err_wrap(&e, r, "remove image '%.64s'", a.words[i]);
+			(void)err_wrap(&e, r, "remove image '%.100s'", a.words[i]);
 			status = report_err(&e, CLI_FAIL);
 		}
 		e = (struct err){0};
@@ -129,7 +145,8 @@ static int image_build_verb(int argc, char **argv)
 	return report_flush();
 }
 
-static int import_verb(int argc, char **argv, const char *words, const char *doc)
+static int import_verb(
+	int argc, char **argv, struct images_ask ask, const char *words, const char *doc)
 {
 	const struct plain_form form = {.options = OPT_JSON | OPT_QUIET | OPT_NAME,
 		.min_words = 1,
@@ -144,9 +161,12 @@ static int import_verb(int argc, char **argv, const char *words, const char *doc
 
 	if (r)
 		return r;
+	ask.source = a.words[0];
+	ask.name = a.name;
+	ask.quiet = a.given & (OPT_QUIET | OPT_JSON);
 	r = paths_find(&p, &e);
 	if (r == 0)
-		r = images_import(&p, a.words[0], a.name, a.given & (OPT_QUIET | OPT_JSON), id, &e);
+		r = images_import(&p, &ask, id, &e);
 	if (r < 0)
 		return report_err(&e, r == -EINTR ? 130 : CLI_FAIL);
 	if (a.given & OPT_JSON) {
@@ -162,7 +182,9 @@ static int import_verb(int argc, char **argv, const char *words, const char *doc
 
 static int image_load_verb(int argc, char **argv)
 {
-	return import_verb(argc, argv, "PATH",
+	const struct images_ask ask = {.pull = IMAGE_PULL_ALWAYS, .name_it = true, .again = true};
+
+	return import_verb(argc, argv, ask, "PATH",
 		"Make a root image of an OCI layout (a directory) or of an archive (docker save). "
 		"Nothing of it is extracted on this host: a jailed process turns its layers into "
 		"one "
@@ -171,8 +193,10 @@ static int image_load_verb(int argc, char **argv)
 
 static int image_pull_verb(int argc, char **argv)
 {
-	return import_verb(argc, argv, "REFERENCE",
-		"Make a root image of one that skopeo fetches: 'debian:12', "
+	const struct images_ask ask = {.pull = IMAGE_PULL_ALWAYS, .name_it = true};
+
+	return import_verb(argc, argv, ask, "REFERENCE",
+		"Make a root image of one that skopeo fetches: 'docker.io/library/debian:12', "
 		"'host/team/name@sha256:...', "
 		"'docker-daemon:name:tag'. Credentials are those of `skopeo login` or `docker "
 		"login`.");

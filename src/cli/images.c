@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool interrupted;
 
@@ -66,39 +67,66 @@ static int import_name(const char *source, char dst[NAME_MAX_LEN + 1], struct er
 	return r;
 }
 
-int images_import(const struct paths *p, const char *source, const char *name, bool quiet,
-	char ret_id[64], struct err *e)
+/* absolute() - `load FILE` may name a file of this folder without "./" */
+static int absolute(const char *source, char dst[PATH_MAX], struct err *e)
+{
+	struct stat st;
+
+	if (source[0] == '/' || stat(source, &st) < 0)
+		return snprintf(dst, PATH_MAX, "%s", source) < PATH_MAX
+			       ? 0
+			       : err_sys(e, -ENAMETOOLONG, "open '%.100s'", source);
+	return realpath(source, dst) ? 0 : err_sys(e, -errno, "open '%.100s'", source);
+}
+
+static int import(struct image_import *m, bool quiet, struct image *ret_image, struct err *e)
 {
 	struct sigaction sa = {.sa_handler = on_interrupt}, old_int, old_term;
-	char made_of[NAME_MAX_LEN + 1];
 	struct image_progress progress;
-	struct image_import m = {.paths = p,
-		.source = source,
-		.name = name ? name : made_of,
-		.interrupted = &interrupted,
-		.progress = quiet ? NULL : image_progress_show,
-		.ctx = &progress};
-	struct image img;
-	int r = name ? 0 : import_name(source, made_of, e);
+	int r;
 
-	if (r < 0)
-		return r;
-	r = images_need_default(p, quiet, e);
-	if (r < 0)
-		return r;
 	interrupted = false;
+	m->interrupted = &interrupted;
+	m->progress = quiet ? NULL : image_progress_show;
+	m->ctx = &progress;
 	image_progress_init(&progress, STDERR_FILENO);
 	(void)sigaction(SIGINT, &sa, &old_int);
 	(void)sigaction(SIGTERM, &sa, &old_term);
-	r = image_import(&m, &img, e);
+	r = image_import(m, ret_image, e);
 	(void)sigaction(SIGINT, &old_int, NULL);
 	(void)sigaction(SIGTERM, &old_term, NULL);
 	if (!quiet)
 		image_progress_end(&progress);
-	if (r < 0)
-		return err_wrap(e, r, "import '%.100s'", source);
-	(void)snprintf(ret_id, 64, "%s", img.id);
-	return 0;
+	return r < 0 ? err_wrap(e, r, "image '%.100s'", m->source) : 0;
+}
+
+int images_import(
+	const struct paths *p, const struct images_ask *ask, char ret_id[64], struct err *e)
+{
+	char made_of[NAME_MAX_LEN + 1], source[PATH_MAX];
+	struct image_import m = {.paths = p,
+		.source = ask->source,
+		.name = ask->name,
+		.pull = ask->pull,
+		.again = ask->again};
+	struct image img;
+	int r = 0;
+
+	if (ask->name_it && !ask->name) {
+		r = import_name(ask->source, made_of, e);
+		m.name = made_of;
+	}
+	if (r == 0 && ask->name_it && !image_ref_is(ask->source)) {
+		r = absolute(ask->source, source, e);
+		m.source = source;
+	}
+	if (r == 0 && ask->pull != IMAGE_PULL_NEVER)
+		r = images_need_default(p, ask->quiet, e);
+	if (r == 0)
+		r = import(&m, ask->quiet, &img, e);
+	if (r == 0)
+		(void)snprintf(ret_id, 64, "%s", img.id);
+	return r;
 }
 
 int images_need_default(const struct paths *p, bool quiet, struct err *e)

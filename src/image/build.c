@@ -47,7 +47,7 @@ void image_remove_tree(const char *dir)
 }
 
 /* A build or removal that was killed leaves a directory with a dot; we hold the lock, so it is dead. */
-void image_remove_leftovers(const struct image_store *s)
+void image_remove_leftovers(const struct image_store *s, const char *keep)
 {
 	char path[PATH_MAX];
 	struct dirent *d;
@@ -56,7 +56,9 @@ void image_remove_leftovers(const struct image_store *s)
 	while (dir && (d = readdir(dir)))
 		if ((strncmp(d->d_name, BUILD_WORK, strlen(BUILD_WORK)) == 0 ||
 			    strncmp(d->d_name, IMPORT_WORK, strlen(IMPORT_WORK)) == 0 ||
+			    strncmp(d->d_name, IMPORT_FETCH, strlen(IMPORT_FETCH)) == 0 ||
 			    strncmp(d->d_name, ".gone-", 6) == 0) &&
+			(!keep || strcmp(d->d_name, keep) != 0) &&
 			paths_join(path, s->dir, d->d_name) == 0)
 			image_remove_tree(path);
 	if (dir)
@@ -280,7 +282,7 @@ static int build_locked(struct build *b, struct image *ret_image, struct err *e)
 	char dir[PATH_MAX];
 	int r;
 
-	image_remove_leftovers(b->store);
+	image_remove_leftovers(b->store, NULL);
 	if (mkdir(b->work, 0755) < 0)
 		return err_sys(e, -errno, "make '%s'", b->work);
 	r = spawn_and_follow(b, e);

@@ -1,19 +1,31 @@
 /* fetch.h - skopeo brings an image from an archive, a registry or a daemon into an OCI layout
  *
- * Thread: any; waits. skopeo verifies digests on the way; sbx-image does it again.
+ * With the user's own configuration: credentials (skopeo login, docker login), mirrors, certificates. skopeo verifies
+ * digests on the way; sbx-image does it again. Thread: any; waits.
+ * Faults: -ENOENT when skopeo is missing, -EINTR, -ETIMEDOUT (an hour, or five minutes without a byte), -ENOSPC, else
+ * -EIO with skopeo's own last words.
  */
 #ifndef IMAGE_FETCH_H
 #define IMAGE_FETCH_H
-#include "base/err.h"
-#include <stdbool.h>
+#include "image/build.h"
+#include "image/digest.h"
 
-/* image_fetch() - @source as in import.h; the new directory @layout holds the image of linux/amd64
- * -ENOENT when skopeo is missing; its own last words when it fails. What it has loaded of a download that broke off
- * is loaded again.
- */
-int image_fetch(
-	const char *source, const char *layout, const bool *interrupted, struct err *e) MUST_USE;
+struct image_fetch {
+	const char *source; /* as skopeo takes it: "docker://...", "oci-archive:..." */
+	const char *
+		dir; /* of ours, there; what an earlier try left in it is used again, blob by blob */
+	const bool *interrupted; /* may be NULL */
+	image_progress_fn progress; /* may be NULL */
+	void *ctx;
+};
 
-/* fetch_source() - @source as skopeo wants it: an archive by its content, else a registry's reference */
-int fetch_source(const char *source, char *dst, size_t cap, struct err *e) MUST_USE;
+/* image_fetch() - into <dir>/layout, the image of linux/amd64 */
+int image_fetch(const struct image_fetch *f, struct err *e) MUST_USE;
+/* image_fetch_drop_pieces() - of a layout that an earlier try left: all but whole blobs. 0 also when there is none. */
+int image_fetch_drop_pieces(const char *layout, struct err *e) MUST_USE;
+/* image_fetch_digest() - what the registry calls source now: the digest of its manifest or index */
+int image_fetch_digest(
+	const struct image_fetch *f, char ret_hex[DIGEST_HEX_LEN + 1], struct err *e) MUST_USE;
+/* image_fetch_copy() - the layout @layout as the archive @source ("oci-archive:...") */
+int image_fetch_copy(const struct image_fetch *f, const char *layout, struct err *e) MUST_USE;
 #endif

@@ -9,20 +9,28 @@
 #define IMAGE_IMPORT_H
 #include "image/build.h"
 
-#define IMPORT_SOURCE_MAX 1024
+enum image_pull {
+	IMAGE_PULL_MISSING, /* what is here is taken as it is */
+	IMAGE_PULL_ALWAYS, /* the registry is asked whether the reference means something else now */
+	IMAGE_PULL_NEVER,
+};
+bool image_pull_from_name(
+	const char *word, enum image_pull *ret); /* "missing", "always", "never" */
 
 struct image_import {
 	const struct paths *paths;
-	/* a directory with an OCI layout; an archive (docker save, oci-archive); else a reference that skopeo knows:
-	 * "debian:12", "docker://host/name@sha256:...", "docker-daemon:name:tag"
-	 */
-	const char *source;
-	const char *name; /* what to call it */
+	const char *source; /* a reference, see ref.h */
+	const char *name; /* what to call it; NULL: nothing, it is known by its reference */
+	enum image_pull pull;
+	bool again; /* make it anew of the same bytes: what was here may be damaged */
 	bool *interrupted; /* as in struct image_build */
 	image_progress_fn progress; /* may be NULL */
 	void *ctx;
 };
 
-/* image_import() - -EINTR when interrupted, -EBADMSG when the image breaks a rule; nothing is changed then */
+/* image_import() - *ret_image is here, found, fetched or made; -EINTR when interrupted, -EBADMSG when the image breaks a
+ * rule, -ENOENT when it is not here and must not be fetched. On failure no name means anything new; what was loaded of
+ * a download is kept for the next try of the same reference.
+ */
 int image_import(const struct image_import *ask, struct image *ret_image, struct err *e) MUST_USE;
 #endif

@@ -65,19 +65,27 @@ static bool hex_digest(const char *s)
 	return strlen(s) == IMAGE_DIGEST_LEN && strspn(s, "0123456789abcdef") == IMAGE_DIGEST_LEN;
 }
 
-static int read_meta(const char *path, struct image *img, struct err *e)
+/* parse_meta() - @path as JSON, the caller's */
+static int parse_meta(const char *path, struct js **ret, struct err *e)
 {
 	AUTO(buf) text;
-	AUTO_JS meta = NULL;
-	struct js_reader rd;
-	const char *id, *format, *version, *root, *kernel, *modules;
 	int r;
 
 	buf_init(&text, META_MAX);
 	r = io_read_file(AT_FDCWD, path, &text);
 	if (r < 0)
 		return err_sys(e, r, "read '%s'", path);
-	r = js_parse(buf_str(&text), text.len, META_MAX, &meta, e);
+	return js_parse(buf_str(&text), text.len, META_MAX, ret, e);
+}
+
+static int read_meta(const char *path, struct image *img, struct err *e)
+{
+	AUTO_JS meta = NULL;
+	struct js_reader rd;
+	const char *id, *format, *version, *root, *kernel, *modules, *manifest;
+	int r;
+
+	r = parse_meta(path, &meta, e);
 	if (r < 0)
 		return r;
 	js_read(&rd, meta, "meta.json", e);
@@ -89,7 +97,7 @@ static int read_meta(const char *path, struct image *img, struct err *e)
 	modules = js_want_str(&rd, "modules_digest", IMAGE_DIGEST_LEN);
 	(void)js_take_str(&rd, "suite", 64, "");
 	/* of an image that was imported */
-	(void)js_take_str(&rd, "manifest", IMAGE_DIGEST_LEN, "");
+	manifest = js_take_str(&rd, "manifest", IMAGE_DIGEST_LEN, "");
 	(void)js_take_str(&rd, "source", 1024, "");
 	(void)js_take_object(&rd, "run");
 	img->root_bytes = (uint64_t)js_want_int(&rd, "root_bytes", 1, INT64_MAX);
@@ -99,9 +107,11 @@ static int read_meta(const char *path, struct image *img, struct err *e)
 	if (r < 0)
 		return r;
 	if (!image_id_ok(id) || !plain(format) || !plain(version) || !hex_digest(root) ||
-		!hex_digest(kernel) || !hex_digest(modules))
+		!hex_digest(kernel) || !hex_digest(modules) ||
+		(manifest[0] && !hex_digest(manifest)))
 		return err_set(e, ERR_INVALID, -EBADMSG, "meta.json has a malformed value");
 	if (copy_str(img->id, sizeof(img->id), id) < 0 ||
+		copy_str(img->manifest, sizeof(img->manifest), manifest) < 0 ||
 		copy_str(img->format, sizeof(img->format), format) < 0 ||
 		copy_str(img->kernel_version, sizeof(img->kernel_version), version) < 0 ||
 		copy_str(img->root_digest, sizeof(img->root_digest), root) < 0 ||
@@ -140,6 +150,18 @@ int image_load(const char *dir, struct image *ret_image, struct err *e)
 		return r;
 	*ret_image = img;
 	return 0;
+}
+
+int image_meta(const struct image *img, struct js **ret_meta, struct err *e)
+{
+	char path[PATH_MAX], *slash;
+
+	memcpy(path, img->root, sizeof(path));
+	slash = strrchr(path, '/');
+	if (!slash || (size_t)(slash - path) + sizeof("/meta.json") > sizeof(path))
+		return err_sys(e, -ENAMETOOLONG, "read about image %s", img->id);
+	memcpy(slash, "/meta.json", sizeof("/meta.json"));
+	return parse_meta(path, ret_meta, e);
 }
 
 /* read_name() - what names/<name> points at; false when it is no name */
@@ -197,6 +219,7 @@ static int load_id(const struct image_store *s, const char *id, struct image *re
 		return r;
 	}
 	find_name(s, id, ret->name);
+	image_find_reference(s, ret);
 	return 0;
 }
 
@@ -286,12 +309,31 @@ static int resolve(
 	return r;
 }
 
+/* lookup_reference() - an image that is gone or broken is as one that never came: it can be had again */
+static int lookup_reference(
+	const struct image_store *s, const char *text, struct image *ret_image, struct err *e)
+{
+	AUTO_FREE struct image_ref *ref = malloc(sizeof(*ref));
+	struct image_reference known;
+	int r = ref ? image_ref_parse(text, ref, e) : err_sys(e, -ENOMEM, "find an image");
+
+	if (r < 0)
+		return r;
+	if (!image_store_referred(s, ref, &known) || load_id(s, known.id, ret_image, NULL) < 0)
+		return image_ref_missing(ref->name[0] ? ref->name : text, e);
+	image_set_reference(ret_image, &known);
+	return 0;
+}
+
 int image_store_lookup(
 	const struct image_store *s, const char *ref, struct image *ret_image, struct err *e)
 {
 	char id[IMAGE_ID_LEN + 1];
-	int r = resolve(s, ref, id, e);
+	int r;
 
+	if (image_ref_is(ref))
+		return lookup_reference(s, ref, ret_image, e);
+	r = resolve(s, ref, id, e);
 	return r < 0 ? r : load_id(s, id, ret_image, e);
 }
 
@@ -337,6 +379,7 @@ int image_store_remove(const struct image_store *s, const char *ref, struct err 
 		snprintf(gone, sizeof(gone), "%s/.gone-%s", s->dir, id) >= (int)sizeof(gone))
 		return err_sys(e, -ENAMETOOLONG, "remove image %s", id);
 	drop_names(s, id);
+	image_store_unrefer(s, id);
 	/* moved aside first: a reader sees the whole image or none */
 	if (rename(dir, gone) < 0)
 		return err_sys(e, -errno, "remove image %s", id);
