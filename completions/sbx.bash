@@ -8,7 +8,7 @@ _sbx()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local verb=${COMP_WORDS[1]} words=""
-	local making="--name --kit --template --cpus --memory --disk --isolation --env --env-file --mask --allow --deny --allow-network --deny-network --plan --quiet --json"
+	local making="--name --kit --template --pull --cpus --memory --disk --isolation --env --env-file --mask --allow --deny --allow-network --deny-network --plan --quiet --json"
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then

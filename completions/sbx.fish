@@ -41,6 +41,7 @@ complete -c sbx -n '__sbx_verb run create' -a 'shell demo (__fish_complete_direc
 complete -c sbx -n '__sbx_verb run create' -l name -x -d 'name of the sandbox'
 complete -c sbx -n '__sbx_verb run create' -l kit -r -F -d 'add a kit'
 complete -c sbx -n '__sbx_verb run create' -s t -l template -x -d 'root image'
+complete -c sbx -n '__sbx_verb run create' -l pull -x -a 'missing always never' -d 'ask the registry'
 complete -c sbx -n '__sbx_verb run create' -l cpus -x -d 'number of processors'
 complete -c sbx -n '__sbx_verb run create' -s m -l memory -x -d memory
 complete -c sbx -n '__sbx_verb run create' -l disk -x -d 'scratch disk'

@@ -10,6 +10,7 @@
 #include "cli/env.h"
 #include "cli/keys.h"
 #include "cli/values.h"
+#include "image/import.h"
 #include <stdbool.h>
 
 enum args_mode { ARGS_EXIT, ARGS_SILENT };
@@ -34,6 +35,8 @@ struct run_args {
 	const char *agent; /* NULL: none given (run --name NAME) */
 	const char *name;
 	const char *template_image;
+	enum image_pull pull; /* --pull */
+	bool pull_given;
 	const char *isolation;
 	const char *kits[ARGS_KITS_MAX];
 	size_t n_kits;

@@ -17,13 +17,19 @@ enum {
 	K_ALLOW,
 	K_DENY,
 	K_MASK,
-	K_NO_APPROVE
+	K_NO_APPROVE,
+	K_PULL
 };
 
 static const struct argp_option options[] = {
 	{"name", K_NAME, "NAME", 0, "Name of the sandbox (default: AGENT-FOLDER)", 0},
 	{"kit", K_KIT, "KIT", 0, "Add a kit; may be given again", 0},
-	{"template", 't', "IMAGE", 0, "Root image (see sbx image ls)", 0},
+	{"template", 't', "IMAGE", 0,
+		"Root image (see sbx image ls), or a reference such as "
+		"docker.io/library/debian:12",
+		0},
+	{"pull", K_PULL, "WHEN", 0,
+		"Ask the registry for the image: missing (default), always or never", 0},
 	{"cpus", K_CPUS, "N", 0, "Number of processors; 0: automatic", 0},
 	{"memory", 'm', "SIZE", 0, "Memory, such as 2g", 0},
 	{"disk", K_DISK, "SIZE", 0, "Scratch disk, such as 20g; takes what is used", 0},
@@ -143,6 +149,12 @@ static int option(struct parse *p, int key, const char *arg)
 	case 't':
 		a->template_image = arg;
 		return arg[0] ? 0 : err_set(p->e, ERR_INVALID, -EINVAL, "--template is empty");
+	case K_PULL:
+		a->pull_given = true;
+		if (image_pull_from_name(arg, &a->pull))
+			return 0;
+		return err_set(p->e, ERR_INVALID, -EINVAL,
+			"--pull: '%.40s' is not one of missing, always, never", arg);
 	case K_CPUS:
 		a->cpus_given = true;
 		return value_count(arg, "--cpus", 0, VALUES_CPUS_MAX, &a->cpus, p->e);

@@ -114,6 +114,8 @@ static const char *creation_flag(const struct run_args *a)
 		return "--isolation";
 	if (a->template_image)
 		return "--template";
+	if (a->pull_given)
+		return "--pull";
 	if (a->n_rules > 0)
 		return strcmp(a->rules[0].decision, "deny") == 0 ? "--deny" : "--allow";
 	if (a->n_masks > 0)
@@ -278,8 +280,6 @@ static struct js *create_body(
 		bad |= js_set_int(o, "memory_bytes", a->memory);
 	if (a->disk)
 		bad |= js_set_int(o, "disk_bytes", a->disk);
-	if (a->template_image)
-		bad |= js_set_str(o, "template", a->template_image);
 	if (a->isolation)
 		bad |= js_set_str(o, "isolation", a->isolation);
 	if (!bad)
@@ -296,26 +296,92 @@ static void warn_of_home(const struct run_args *a)
 		report_note("note: the whole home folder is shared with the sandbox");
 }
 
+/* send_create() - as a plan nothing is made */
+static int send_create(
+	struct api *api, bool plan, const struct js *body, struct js **ret_box, struct err *e)
+{
+	return api_call(api, "POST", plan ? "/v1/sandboxes?plan=1" : "/v1/sandboxes", body,
+		CREATE_MS, ret_box, e);
+}
+
+static int pull(const struct api *api, const struct run_args *a, const char *ref,
+	enum image_pull policy, char ret_id[64], struct err *e)
+{
+	const struct images_ask ask = {
+		.source = ref, .pull = policy, .quiet = a->quiet || a->json || a->plan};
+
+	return images_import(&api->paths, &ask, ret_id, e);
+}
+
+/* pull_again() - the kits choose the image: only their plan says which the registry is to be asked about */
+static int pull_again(
+	struct api *api, const struct run_args *a, const struct js *body, struct err *e)
+{
+	AUTO_JS plan = NULL;
+	struct err why = {0};
+	char id[64];
+	const char *ref;
+
+	if (send_create(api, true, body, &plan, &why) < 0)
+		return 0; /* said where it is made, if it is a fault: it may just not be here yet */
+	ref = js_str(js_get(js_get(plan, "image"), "reference"));
+	return ref ? pull(api, a, ref, IMAGE_PULL_ALWAYS, id, e) : 0;
+}
+
+/* need_image() - what -t names is here; @body says so to the daemon */
+static int need_image(struct api *api, const struct run_args *a, struct js *body, struct err *e)
+{
+	AUTO_FREE struct image_ref *ref = calloc(1, sizeof(*ref));
+	const char *name = a->template_image;
+	char id[64];
+	int r = 0;
+
+	if (!ref)
+		return err_sys(e, -ENOMEM, "find the image");
+	if (!name)
+		r = images_need_default(&api->paths, a->quiet, e);
+	if (!name && r == 0 && a->pull == IMAGE_PULL_ALWAYS)
+		r = pull_again(api, a, body, e);
+	if (name && image_ref_is(name)) {
+		r = image_ref_parse(name, ref, e);
+		if (r == 0)
+			r = pull(api, a, name, a->pull, id, e);
+		/* The daemon has another current folder: a file of this one is nothing to it. */
+		name = ref->kind == IMAGE_REF_REGISTRY ? ref->name : id;
+	}
+	if (r == 0 && name && js_set_str(body, "template", name))
+		r = err_sys(e, -ENOMEM, "write the request");
+	return r;
+}
+
 int birth_create(struct api *api, const struct run_args *a, const char *agent, const char *name,
 	struct js **ret_box, struct err *e)
 {
-	AUTO_JS body = NULL;
 	const char *refs[ARGS_KITS_MAX + 1] = {agent};
+	char id[64], missing[IMAGE_REF_MAX + 1];
+	AUTO_JS body = NULL;
 	AUTO(kits_at) kits = {0};
 	int r;
 
 	memcpy(refs + 1, a->kits, a->n_kits * sizeof(*refs));
 	r = kits_find(refs, a->n_kits + 1, &api->paths, a->quiet, &kits, e);
-	if (r == 0 && !a->template_image)
-		r = images_need_default(&api->paths, a->quiet, e);
 	if (r < 0)
 		return r;
 	body = create_body(a, &kits, name);
 	if (!body)
 		return err_sys(e, -ENOMEM, "write the request");
+	r = need_image(api, a, body, e);
+	if (r < 0)
+		return r;
 	if (!a->plan && !a->quiet)
 		warn_of_home(a);
-	r = api_call(api, "POST", a->plan ? "/v1/sandboxes?plan=1" : "/v1/sandboxes", body,
-		CREATE_MS, ret_box, e);
+	r = send_create(api, a->plan, body, ret_box, e);
+	image_ref_of_missing(e, missing);
+	if (r < 0 && missing[0] && a->pull != IMAGE_PULL_NEVER) { /* of a kit */
+		*e = (struct err){0};
+		r = pull(api, a, missing, IMAGE_PULL_MISSING, id, e);
+		if (r == 0)
+			r = send_create(api, a->plan, body, ret_box, e);
+	}
 	return r < 0 ? err_wrap(e, r, "create sandbox '%s'", name) : 0;
 }

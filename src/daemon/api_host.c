@@ -28,6 +28,8 @@ static struct js *image_json(const struct image *img)
 
 	bad |= js_set_str(o, "id", img->id);
 	bad |= js_set_str(o, "name", img->name[0] ? img->name : NULL);
+	bad |= js_set_str(o, "reference", img->reference[0] ? img->reference : NULL);
+	bad |= js_set_str(o, "digest", img->pin[0] ? img->pin : NULL);
 	bad |= view_time(o, "created_at", img->created_ms);
 	bad |= js_set_int(
 		o, "bytes", (int64_t)(img->root_bytes + img->kernel_bytes + img->modules_bytes));

@@ -74,6 +74,14 @@ static int load_image(struct plan *p, const struct js *v, struct err *e)
 	p->kernel_digest = js_want_str(&rd, "kernel_digest", IMAGE_DIGEST_LEN);
 	(void)js_want_str(&rd, "modules_digest", IMAGE_DIGEST_LEN);
 	(void)js_want_str(&rd, "kernel_version", 128);
+	/* absent in older plans, and where there is nothing to say */
+	p->image_reference = js_take_str(&rd, "reference", IMAGE_REF_MAX, "");
+	p->image_pin = js_take_str(&rd, "pin", IMAGE_DIGEST_LEN, "");
+	(void)js_take_str(&rd, "manifest", IMAGE_DIGEST_LEN, "");
+	p->image_workdir = js_take_str(&rd, "workdir", 1024, "");
+	p->image_user = js_take_str(&rd, "user", 256, "");
+	if (p->image_workdir[0] && p->image_workdir[0] != '/')
+		js_fault(&rd, "workdir", "must be an absolute path");
 	return js_done(&rd);
 }
 

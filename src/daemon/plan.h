@@ -132,6 +132,9 @@ struct plan {
 	char hash[HASH_HEX]; /* SHA-256 of the canonical JSON */
 	const char *name, *agent, *isolation;
 	const char *image_id, *image_name, *root_digest, *kernel_digest;
+	const char *image_reference,
+		*image_pin; /* as it was pulled, and its digest there; "": it was not */
+	const char *image_workdir, *image_user; /* what the image says; "": nothing */
 	uint32_t cpus;
 	uint64_t memory_bytes, disk_bytes;
 	struct plan_workspace workspaces[MACHINE_EXPORTS_MAX];

@@ -108,30 +108,6 @@ static int choose_sizes(struct resolving *s)
 	return 0;
 }
 
-static int choose_image(struct resolving *s)
-{
-	const char *ref = s->template[0]       ? s->template
-			  : s->kit->image.text ? s->kit->image.text
-					       : IMAGE_DEFAULT;
-	AUTO_JS v = js_object();
-	struct image_store store;
-	struct image img;
-	int r = image_store_open(s->paths->cache, &store, s->e);
-
-	if (r == 0)
-		r = image_store_lookup(&store, ref, &img, s->e);
-	if (r < 0)
-		return r;
-	s->bad |= js_set_str(v, "id", img.id);
-	s->bad |= js_set_str(v, "name", img.name);
-	s->bad |= js_set_str(v, "root_digest", img.root_digest);
-	s->bad |= js_set_str(v, "kernel_digest", img.kernel_digest);
-	s->bad |= js_set_str(v, "modules_digest", img.modules_digest);
-	s->bad |= js_set_str(v, "kernel_version", img.kernel_version);
-	s->bad |= js_set(s->out, "image", TAKE(v));
-	return 0;
-}
-
 /* plan_load() judges them; a plan without any is what it was before there were masks */
 static void add_masks(struct resolving *s)
 {
@@ -152,7 +128,7 @@ static int check_var(struct resolving *s, const char *name, const char *value)
 	return 0;
 }
 
-/* The kits' variables, then what the person said: the later wins. */
+/* The image's variables, the kits', then what the person said: the later wins. */
 static int add_env(struct resolving *s)
 {
 	AUTO_JS env = js_object();
@@ -160,6 +136,7 @@ static int add_env(struct resolving *s)
 	const char *name;
 	void *iter = NULL;
 
+	resolve_image_env(s, env);
 	s->bad |= js_set_str(env, "SBX_SANDBOX", s->name);
 	for (size_t i = 0; i < s->kit->parts.n_vars; i++)
 		s->bad |= js_set_str(env, s->kit->parts.vars[i].name, s->kit->parts.vars[i].value);
@@ -225,9 +202,9 @@ static int resolve(struct resolving *s, struct plan_files *files)
 	if (r == 0)
 		r = choose_sizes(s);
 	if (r == 0)
-		r = resolve_places(s);
+		r = resolve_image(s);
 	if (r == 0)
-		r = choose_image(s);
+		r = resolve_places(s);
 	add_masks(s);
 	choose_name(s);
 	if (r == 0)
@@ -236,6 +213,9 @@ static int resolve(struct resolving *s, struct plan_files *files)
 		r = add_policy(s);
 	if (r == 0)
 		r = resolve_kits_write(s, files);
+	if (r == 0 && js_len(js_get(s->out, "argv")) == 0)
+		r = err_set(s->e, ERR_INVALID, -ENOEXEC,
+			"neither kit nor image says what is to be run: give the kit an entrypoint");
 	return r;
 }
 
@@ -254,6 +234,7 @@ int plan_resolve(const struct js *create, const struct paths *paths, const struc
 	if (r == 0 && s.bad)
 		r = err_sys(e, -ENOMEM, "make the plan");
 	kit_resolved_free(s.kits);
+	js_free(s.image_meta);
 	if (r < 0) {
 		js_free(s.out);
 		return r;

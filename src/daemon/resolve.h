@@ -23,6 +23,8 @@ struct resolving {
 	const char *agent, *agent_origin, *template, *isolation; /* agent_origin may be NULL */
 	int64_t cpus, memory_bytes, disk_bytes;
 	const struct js *env, *workspaces, *masks, *policy, *kit_list, *kit_args;
+	struct js *image_meta; /* owned */
+	const char *workdir; /* of the image; "": none */
 	char cwd[PATH_MAX];
 	bool bad; /* memory ran out while building */
 	struct err *e;
@@ -30,6 +32,12 @@ struct resolving {
 
 /* resolve_kits() - read and compose the agent and s->kit_list */
 int resolve_kits(struct resolving *s) MUST_USE;
+/* resolve_image() - image; before the places, as it may say where to work when no folder is shared */
+int resolve_image(struct resolving *s) MUST_USE;
+/* resolve_image_env() - the image's own variables into @env, for others to overrule; those of identity and trust not */
+void resolve_image_env(struct resolving *s, struct js *env);
+/* resolve_image_argv() - append "entrypoint" or "cmd" */
+void resolve_image_argv(struct resolving *s, const char *key, struct js *argv);
 /* resolve_places() - workspaces, cwd */
 int resolve_places(struct resolving *s) MUST_USE;
 /* resolve_kits_write() - what the kits say, and what they put into the guest: after the places */

@@ -338,6 +338,11 @@ static void write_argv(struct resolving *s, const char *key, bool tty)
 		tty && p->interactive.given ? &p->interactive : &p->command;
 	AUTO_JS list = js_array();
 
+	/* Who says nothing of it gets what the image's makers meant, as everywhere where images are run. */
+	if (!p->entrypoint.n)
+		resolve_image_argv(s, "entrypoint", list);
+	if (!p->entrypoint.n && !command->n)
+		resolve_image_argv(s, "cmd", list);
 	for (size_t i = 0; i < p->entrypoint.n; i++)
 		s->bad |= js_add_str(list, p->entrypoint.v[i].text);
 	for (size_t i = 0; i < command->n; i++)

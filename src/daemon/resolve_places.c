@@ -78,7 +78,7 @@ int resolve_places(struct resolving *s)
 
 	AUTO_JS list = js_array();
 
-	(void)snprintf(s->cwd, sizeof(s->cwd), PLAN_GUEST_HOME);
+	(void)snprintf(s->cwd, sizeof(s->cwd), "%s", s->workdir[0] ? s->workdir : PLAN_GUEST_HOME);
 	for (size_t i = 0; i < js_len(s->workspaces); i++) {
 		int r = add_workspace(s, list, js_at(s->workspaces, i), i);
 

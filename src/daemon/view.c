@@ -86,7 +86,10 @@ struct js *sandbox_view(struct sandbox *s, bool with_plan)
 	bad |= js_set_int(o, "cpus", p->cpus);
 	bad |= js_set_int(o, "memory_bytes", (int64_t)p->memory_bytes);
 	bad |= js_set_int(o, "disk_bytes", (int64_t)p->disk_bytes);
-	bad |= js_set_str(o, "image", p->image_name[0] ? p->image_name : p->image_id);
+	bad |= js_set_str(o, "image",
+		p->image_name[0]	? p->image_name
+		: p->image_reference[0] ? p->image_reference
+					: p->image_id);
 	bad |= js_set_str(o, "plan_hash", p->hash);
 	bad |= js_set_copy(o, "argv", p->argv);
 	bad |= js_set_copy(o, "argv_interactive", p->argv_interactive);

@@ -179,7 +179,8 @@ static int make(struct import *m, struct image *ret_image, struct err *e)
 	if (mkdir(m->stage, 0755) < 0)
 		return err_sys(e, -errno, "make '%s'", m->stage);
 	r = convert(m, &result, e);
-	if (r == -EBADMSG || r == -ENOENT) /* a kept blob may be what is damaged */
+	/* A kept blob may be what is damaged, or what takes the room. */
+	if (r == -EBADMSG || r == -ENOENT || r == -ENOSPC)
 		image_remove_tree(m->fetch);
 	if (r == 0)
 		r = content_id(m, result, e);

@@ -315,8 +315,17 @@ static int lookup_reference(
 {
 	AUTO_FREE struct image_ref *ref = malloc(sizeof(*ref));
 	struct image_reference known;
-	int r = ref ? image_ref_parse(text, ref, e) : err_sys(e, -ENOMEM, "find an image");
+	int r;
 
+	if (!ref)
+		return err_sys(e, -ENOMEM, "find an image");
+	if (text[0] == '/' || text[0] == '.') {
+		r = err_set(e, ERR_NOT_FOUND, -ENOENT,
+			"image '%.100s' not found: a path is no name of one", text);
+		err_hint(e, "sbx image load makes an image of a file");
+		return r;
+	}
+	r = image_ref_parse(text, ref, e);
 	if (r < 0)
 		return r;
 	if (!image_store_referred(s, ref, &known) || load_id(s, known.id, ret_image, NULL) < 0)

@@ -210,7 +210,7 @@ static int take_lineage(struct compose *c, const struct kit_member *lineage, siz
 			return r;
 		take_agent(c->p, s);
 	}
-	if (c->p->entrypoint.n + c->p->command.n == 0)
+	if (c->p->entrypoint.n + c->p->command.n == 0 && !c->p->image.text)
 		return kit_fault(c->e, lineage[n - 1].spec, lineage[n - 1].spec->name.at,
 			"the agent has neither entrypoint nor command: nothing to run");
 	return 0;

@@ -152,7 +152,7 @@ static int judge_argv(struct decode *d, const struct ynode *v)
 
 	if (s->extends.text || s->entrypoint.n)
 		return 0;
-	if (s->command.n == 0 || s->command.v[0].text[0] == '\0')
+	if (s->command.n ? s->command.v[0].text[0] == '\0' : !s->image.text)
 		return FAULT(d, v, "the agent has neither entrypoint nor command: nothing to run");
 	if (s->interactive.given && s->interactive.n == 0)
 		return FAULT(d, v, "sandbox.command.interactive is empty: nothing to run");

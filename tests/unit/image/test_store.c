@@ -103,12 +103,76 @@ static void test_publish_and_find(void **state)
 
 static void test_names_are_no_paths(void **state)
 {
-	static const char *const refs[] = {"", ".", "..", "../names/default", "/etc/passwd", "-rf",
-		"names", "default/../other", "default\n"};
+	static const char *const refs[] = {
+		"", ".", "..", "../names/default", "/etc/passwd", "-rf", "names", "default\n"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(refs); i++)
 		expect_fault(refs[i], -ENOENT, "not found");
+	expect_fault("default/../other", -EINVAL, "which registry");
+}
+
+/* the fields are what the specification of references says, and one image has one form */
+static void test_references(void **state)
+{
+	static const struct {
+		const char *text, *name;
+	} same[] = {
+		{"docker.io/debian", "docker.io/library/debian:latest"},
+		{"docker://Index.Docker.io/library/debian:12", "docker.io/library/debian:12"},
+		{"REG.example:5000/a/b-c_d:V1", "reg.example:5000/a/b-c_d:V1"},
+		{"localhost/x", "localhost/x:latest"},
+		{"docker.io/a/b:1@sha256:" FAKE_ROOT_SHA, "docker.io/a/b@sha256:" FAKE_ROOT_SHA},
+	};
+	struct image_ref ref, other;
+	struct err e = {0};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(same); i++) {
+		if (image_ref_parse(same[i].text, &ref, &e) < 0)
+			fail_msg("%s: %s", same[i].text, e.msg);
+		assert_string_equal(ref.name, same[i].name);
+		assert_int_equal(ref.kind, IMAGE_REF_REGISTRY);
+		assert_int_equal(image_ref_parse(ref.name, &other, &e), 0);
+		assert_string_equal(other.key, ref.key);
+	}
+	assert_string_equal(ref.repository, "docker.io/a/b");
+	assert_string_equal(ref.pin, FAKE_ROOT_SHA);
+}
+
+/* a record that is damaged, or whose image is gone, is as none */
+static void test_what_a_reference_means(void **state)
+{
+	char path[PATH_MAX], dir[PATH_MAX];
+	char missing[IMAGE_REF_MAX + 1];
+	struct image_reference known;
+	struct image_ref ref;
+	struct image img;
+	struct err e = {0};
+
+	(void)state;
+	publish(ID_A);
+	assert_int_equal(image_ref_parse("docker.io/a/b:1", &ref, &e), 0);
+	expect_fault("docker.io/a/b:1", -ENOENT, "is not on this host");
+	assert_int_equal(image_store_lookup(&store, "docker.io/a/b:1", &img, &e), -ENOENT);
+	image_ref_of_missing(&e, missing);
+	assert_string_equal(missing, "docker.io/a/b:1");
+	assert_int_equal(image_store_refer(&store, &ref, ID_A, FAKE_ROOT_SHA, &e), 0);
+	assert_true(image_store_referred(&store, &ref, &known));
+	assert_int_equal(image_store_lookup(&store, "docker://docker.io/a/b:1", &img, &e), 0);
+	assert_string_equal(img.id, ID_A);
+	assert_string_equal(img.reference, "docker.io/a/b:1");
+	assert_string_equal(img.pin, FAKE_ROOT_SHA);
+	(void)fake_path(dir, store.dir, "refs");
+	fake_write(dir, ref.key, "aaaa000000000001 x\n", 19);
+	assert_false(image_store_referred(&store, &ref, &known));
+	expect_fault("docker.io/a/b:1", -ENOENT, "is not on this host");
+	assert_int_equal(image_store_refer(&store, &ref, ID_A, "", &e), 0);
+	assert_int_equal(image_store_lookup(&store, ID_A, &img, &e), 0);
+	assert_string_equal(img.pin, "");
+	assert_int_equal(image_store_remove(&store, ID_A, &e), 0);
+	(void)fake_path(path, dir, ref.key);
+	assert_int_equal(access(path, F_OK), -1);
 }
 
 /* a published image again: replaced in one step, found all the time */
@@ -246,11 +310,13 @@ int main(void)
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_publish_and_find),
 		cmocka_unit_test(test_names_are_no_paths),
+		cmocka_unit_test(test_references),
 		cmocka_unit_test(test_publish_again),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_meta),
 		cmocka_unit_test(test_odd_files),
 		cmocka_unit_test(test_remove),
+		cmocka_unit_test(test_what_a_reference_means),
 	};
 
 	return cmocka_run_group_tests(tests, setup, fake_teardown);
