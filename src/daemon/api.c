@@ -41,6 +41,8 @@ static const struct route routes[] = {
 	{"POST", {"policy", "check"}, BODY, {0}, api_policy_check},
 	{"GET", {"approvals"}, 0, {0}, api_approvals},
 	{"POST", {"approvals", "{id}"}, BODY, {0}, api_approve},
+	{"GET", {"kits", "approvals"}, 0, {0}, api_kit_approvals},
+	{"DELETE", {"kits", "approvals", "{id}"}, 0, {0}, api_kit_approval_remove},
 	{"GET", {"diagnose"}, 0, {0}, api_diagnose},
 	{"POST", {"daemon", "stop"}, BODY, {0}, api_daemon_stop},
 	{"GET", {"services"}, 0, {0}, api_services},

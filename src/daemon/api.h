@@ -67,6 +67,9 @@ int api_secret_remove(struct api_call *a, struct err *e);
 int api_scope(struct api_call *a, char dst[STORE_ID_LEN + 1], struct err *e) MUST_USE;
 int api_audit(struct api_call *a, struct err *e);
 int api_audit_verify(struct api_call *a, struct err *e);
+/* api_kits.c */
+int api_kit_approvals(struct api_call *a, struct err *e);
+int api_kit_approval_remove(struct api_call *a, struct err *e);
 /* api_services.c */
 int api_services(struct api_call *a, struct err *e);
 int api_service_set(struct api_call *a, struct err *e);

@@ -1,4 +1,5 @@
 #include "daemon/api.h"
+#include "daemon/kit_approvals.h"
 #include "daemon/watch.h"
 #include "base/clock.h"
 #include "json/apierr.h"
@@ -54,6 +55,16 @@ static int show_plan(struct api_call *a, const struct plan *p, struct err *e)
 	return bad ? no_memory(e) : conn_json(a->c, 200, TAKE(o));
 }
 
+/* approve() - what a person has approved of the kits is known from now on, and who did it */
+static int approve(struct api_call *a, const struct plan *p, struct err *e)
+{
+	int r = kit_approval_keep(a->d->store, p, e);
+
+	if (r == 0 && p->approval && js_str(js_get(a->body, "approve")))
+		r = audit_admin(a->d->audit, "kit.approve", p->agent, p->kits_digest, e);
+	return r;
+}
+
 int api_create(struct api_call *a, struct err *e)
 {
 	AUTO(plan_files) files;
@@ -64,11 +75,16 @@ int api_create(struct api_call *a, struct err *e)
 	plan_files_init(&files);
 	if (!a->body)
 		return err_set(e, ERR_INVALID, -EINVAL, "this request needs a body");
-	r = plan_resolve(a->body, &a->d->paths, &a->d->host, &plan, &files, e);
+	r = plan_resolve(a->body, &a->d->paths, &a->d->host, a->d->store, &plan, &files, e);
 	if (r < 0)
 		return r;
 	if (api_flag(a, "plan")) {
 		r = show_plan(a, plan, e);
+		plan_free(plan);
+		return r;
+	}
+	r = approve(a, plan, e);
+	if (r < 0) {
 		plan_free(plan);
 		return r;
 	}

@@ -88,8 +88,8 @@ int credentials_services_of(
 /* credentials_known() - is there a service of that name, or a sandbox whose kits make one? */
 bool credentials_known(struct daemon *d, const char *name);
 /* credentials_kits.c: credentials_add_kits() - into @set what the plan says; pure */
-int credentials_add_kits(const struct plan *p, bool installing, struct service_set *set,
-	struct err *e) MUST_USE;
+int credentials_add_kits(
+	const struct plan *p, bool installing, struct service_set *set, struct err *e) MUST_USE;
 
 /* credentials_command.c: run by the shell, with the user's environment; the first line without its end */
 int credentials_run(const char *command, int64_t deadline, struct buf *out, struct err *e) MUST_USE;

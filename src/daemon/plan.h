@@ -156,7 +156,12 @@ struct plan {
 	struct plan_port *ports;
 	size_t n_kits, n_network, n_credentials, n_install, n_startup, n_volumes, n_ports;
 	const char *kits_digest; /* what an approval is bound to; NULL: an older plan */
-	const struct js *surface, *withheld; /* arrays of strings; NULL: none */
+	/* Lines of kit/plan.h's surface, arrays of strings, NULL: none. All that kits from outside ask for;
+	 * what of it nobody had approved when the plan was made; what therefore is not part of the plan.
+	 */
+	const struct js *surface, *asks, *withheld;
+	const char
+		*approval; /* id of what was approved (kit_approvals.h); NULL: all are built in */
 	/* the agent's file of instructions and its directory in the guest; NULL: it reads none */
 	const char *instructions_file, *instructions_dir;
 };
@@ -182,9 +187,13 @@ struct plan_host {
 };
 void plan_host_find(struct plan_host *ret);
 
-/* plan_resolve() - @create: the API's Create. Makes nothing on disk. @files may be NULL. */
+struct store;
+/* plan_resolve() - @create: the API's Create. Makes nothing on disk. @approvals may be NULL: nothing of
+ * kits was ever approved. @files may be NULL.
+ */
 int plan_resolve(const struct js *create, const struct paths *paths, const struct plan_host *host,
-	struct plan **ret, struct plan_files *files, struct err *e) MUST_USE;
+	struct store *approvals, struct plan **ret, struct plan_files *files,
+	struct err *e) MUST_USE;
 /* plan_load() - from its canonical JSON; -EINVAL, -EBADMSG */
 int plan_load(const char *text, size_t len, struct plan **ret, struct err *e) MUST_USE;
 /* plan_from() - takes @json, also on failure */

@@ -272,6 +272,8 @@ void plan_kits_take(struct plan *p, struct js_reader *rd, struct plan_kits_json 
 {
 	p->kits_digest = opt_str(rd, "kits_digest", HASH_HEX);
 	p->surface = strings(rd, "surface", PLAN_SURFACE_MAX);
+	p->asks = strings(rd, "asks", PLAN_SURFACE_MAX);
+	p->approval = opt_str(rd, "approval", 64);
 	p->withheld = strings(rd, "withheld", PLAN_SURFACE_MAX);
 	(void)pairs(rd, "files"); /* digests: what is put in was written together with the plan */
 	*ret = (struct plan_kits_json){

@@ -23,6 +23,7 @@ static int read_create(struct resolving *s)
 	js_read(&rd, s->create, "", s->e);
 	name = js_take_str(&rd, "name", PATH_MAX, "");
 	s->agent = js_want_str(&rd, "agent", PATH_MAX - 1);
+	s->approve = js_take_str(&rd, "approve", HASH_HEX - 1, "");
 	s->kit_list = js_take_array(&rd, "kits", KIT_MIXINS_MAX);
 	s->kit_args = js_take_array(&rd, "kit_args", RESOLVE_ARGS_MAX);
 	s->agent_origin = js_take_str(&rd, "agent_origin", KIT_REF_MAX - 1, NULL);
@@ -220,9 +221,10 @@ static int resolve(struct resolving *s, struct plan_files *files)
 }
 
 int plan_resolve(const struct js *create, const struct paths *paths, const struct plan_host *host,
-	struct plan **ret, struct plan_files *files, struct err *e)
+	struct store *approvals, struct plan **ret, struct plan_files *files, struct err *e)
 {
-	struct resolving s = {.create = create, .paths = paths, .host = host, .e = e};
+	struct resolving s = {
+		.create = create, .paths = paths, .host = host, .approvals = approvals, .e = e};
 	AUTO(plan_files) unwanted;
 	int r;
 

@@ -14,12 +14,14 @@ struct resolving {
 	const struct js *create; /* borrowed, as is all below it */
 	const struct paths *paths;
 	const struct plan_host *host;
+	struct store *approvals; /* NULL: none */
 	struct js *out; /* owned: the plan as it grows */
 	struct js *notes; /* owned */
 	struct kit_resolved *kits; /* owned */
 	struct kit_plan *kit; /* of it: the agent and all mixins as one */
 	const char *kit_name; /* the agent's */
 	char name[NAME_MAX_LEN + 1];
+	const char *approve; /* digest of the kits that a person has seen and approved; "" */
 	const char *agent, *agent_origin, *template, *isolation; /* agent_origin may be NULL */
 	int64_t cpus, memory_bytes, disk_bytes;
 	const struct js *env, *workspaces, *masks, *policy, *kit_list, *kit_args;
@@ -30,6 +32,10 @@ struct resolving {
 	struct err *e;
 };
 
+/* resolve_approval() - what the kits ask for, and out of s->kit what of it was not approved; part of
+ * resolve_kits_write(), which has put their digest into the plan
+ */
+int resolve_approval(struct resolving *s, struct kit_surface *ret_dropped) MUST_USE;
 /* resolve_kits() - read and compose the agent and s->kit_list */
 int resolve_kits(struct resolving *s) MUST_USE;
 /* resolve_image() - image; before the places, as it may say where to work when no folder is shared */

@@ -175,18 +175,6 @@ static int write_kits(struct resolving *s)
 	return r;
 }
 
-static void write_surface(struct resolving *s)
-{
-	AUTO(kit_surface) asks = {0};
-	AUTO_JS list = js_array();
-
-	if (kit_plan_surface(s->kit, &asks) < 0)
-		s->bad = true;
-	for (size_t i = 0; i < asks.n; i++)
-		s->bad |= js_add_str(list, asks.v[i]);
-	put(s, "surface", TAKE(list));
-}
-
 static void add_hosts(struct resolving *s, struct js *list, const struct kit_words *w,
 	const char *decision, const char *phase)
 {
@@ -201,9 +189,18 @@ static void add_hosts(struct resolving *s, struct js *list, const struct kit_wor
 	}
 }
 
-static void write_network(struct resolving *s)
+/* write_network() - @dropped: denials of an earlier version, which hold until somebody approves it */
+static void write_network(struct resolving *s, const struct kit_surface *dropped)
 {
 	AUTO_JS list = js_array();
+
+	for (size_t i = 0; i < dropped->n; i++) {
+		AUTO_JS o = js_object();
+
+		s->bad |= js_set_str(o, "resource", dropped->v[i]) ||
+			  js_set_str(o, "decision", "deny") ||
+			  js_set_str(o, "kit", "(as approved before)") || js_add(list, TAKE(o));
+	}
 
 	add_hosts(s, list, &s->kit->parts.deny, "deny", NULL);
 	add_hosts(s, list, &s->kit->parts.allow, "allow", NULL);
@@ -248,7 +245,9 @@ static struct js *injects_json(const struct resolving *s, const struct kit_crede
 	return bad ? NULL : TAKE(list);
 }
 
-/* write_credentials() - of those that some kit owns: routes without an owner go nowhere */
+/* write_credentials() - of those that some kit owns: routes without an owner go nowhere; what was withheld
+ * as a whole is not there
+ */
 static void write_credentials(struct resolving *s)
 {
 	AUTO_JS list = js_array();
@@ -257,7 +256,8 @@ static void write_credentials(struct resolving *s)
 		const struct kit_credential *c = &s->kit->parts.creds[i];
 		AUTO_JS o = js_object();
 
-		if (!c->owner)
+		if (!c->owner || (c->variables.n + c->n_injects + c->env.n == 0 && !c->file_path &&
+					 !c->oauth.at.line && !s->kit->kits[c->at.kit].builtin))
 			continue;
 		s->bad |= js_set_str(o, "service", c->service) ||
 			  js_set_str(o, "kit", kit_at(s, c->at)) ||
@@ -428,16 +428,19 @@ static int write_files(struct resolving *s, struct plan_files *f)
 
 int resolve_kits_write(struct resolving *s, struct plan_files *files)
 {
-	int r;
+	AUTO(kit_surface) dropped = {0};
+	int r = write_kits(s); /* before anything is taken out of them */
 
+	if (r == 0)
+		r = resolve_approval(s, &dropped);
+	if (r < 0)
+		return r;
 	write_argv(s, "argv", false);
 	write_argv(s, "argv_interactive", true);
-	write_surface(s);
-	write_network(s);
+	write_network(s, &dropped);
 	write_credentials(s);
 	write_commands(s);
 	write_mounts(s);
 	write_instructions(s);
-	r = write_kits(s);
-	return r == 0 ? write_files(s, files) : r;
+	return write_files(s, files);
 }

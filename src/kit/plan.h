@@ -79,6 +79,17 @@ void kit_surface_auto(struct kit_surface *s);
 int kit_surface_widens(const struct kit_surface *approved, const struct kit_surface *now,
 	struct kit_surface *ret_more) MUST_USE;
 
+/* kit_plan_withhold() - take out of @p what opens something beyond the sandbox (network, credentials, ports,
+ * volumes, files in the workspace, privileges), comes from outside the built-ins, and stands not in
+ * @approved; @ret_withheld are its lines. What runs or is set inside stays: it gets no further than
+ * the sandbox does.
+ */
+int kit_plan_withhold(struct kit_plan *p, const struct kit_surface *approved,
+	struct kit_surface *ret_withheld) MUST_USE;
+/* kit_surface_dropped() - hosts whose denial stands in @approved and not in @p: nobody approved that it went */
+int kit_surface_dropped(const struct kit_plan *p, const struct kit_surface *approved,
+	struct kit_surface *ret_hosts) MUST_USE;
+
 /* ---- the texts for the agent ----
  * kit_memory_main(): what the agent's file of instructions holds: @before (what the file held, may be
  * ""), in which the section between our marks is replaced or else added; the section has the text

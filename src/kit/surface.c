@@ -1,10 +1,8 @@
-#include "kit/plan.h"
+#include "kit/lines.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#define LINES_MAX 8192
 
 void kit_surface_fini(struct kit_surface *s)
 {
@@ -21,24 +19,29 @@ void kit_surface_auto(struct kit_surface *s)
 	kit_surface_fini(s);
 }
 
+bool kit_surface_add(struct kit_surface *s, char *line)
+{
+	if (!s->v)
+		s->v = calloc(KIT_LINES_MAX, sizeof(*s->v));
+	if (!line || !s->v || s->n == KIT_LINES_MAX) {
+		free(line);
+		return true;
+	}
+	s->v[s->n++] = line;
+	return false;
+}
+
 static bool line(struct kit_surface *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static bool line(struct kit_surface *s, const char *fmt, ...)
 {
 	char *text = NULL;
 	va_list ap;
+	int n;
 
-	if (!s->v)
-		s->v = calloc(LINES_MAX, sizeof(*s->v));
-	if (!s->v || s->n == LINES_MAX)
-		return true;
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+	n = vasprintf(&text, fmt, ap);
 	va_end(ap);
-	if (!text)
-		return true;
-	s->v[s->n++] = text;
-	return false;
+	return kit_surface_add(s, n < 0 ? NULL : text);
 }
 
 static int by_text(const void *a, const void *b)
@@ -46,7 +49,7 @@ static int by_text(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void sort_unique(struct kit_surface *s)
+void kit_surface_sort(struct kit_surface *s)
 {
 	size_t kept = 0;
 
@@ -92,27 +95,17 @@ static bool add_network(const struct kit_plan *p, struct kit_surface *s)
 
 	for (size_t i = 0; i < q->allow.n; i++)
 		if (foreign(p, q->allow.v[i].at))
-			bad |= line(s, "network allow %s", q->allow.v[i].text);
+			bad |= kit_surface_add(s, kit_line_allow(&q->allow.v[i], false));
 	for (size_t i = 0; i < q->install_allow.n; i++)
 		if (foreign(p, q->install_allow.v[i].at))
-			bad |= line(s, "network allow %s, while installing",
-				q->install_allow.v[i].text);
+			bad |= kit_surface_add(s, kit_line_allow(&q->install_allow.v[i], true));
 	/* whoever wrote it: to drop it is to ask for more */
 	for (size_t i = 0; i < q->deny.n; i++)
-		bad |= line(s, "- network deny %s", q->deny.v[i].text);
+		bad |= kit_surface_add(s, kit_line_deny(q->deny.v[i].text));
 	for (size_t i = 0; i < q->n_ports; i++)
 		if (foreign(p, q->ports[i].at))
-			bad |= line(s, "port %u/%s", q->ports[i].container,
-				q->ports[i].protocol[0] ? q->ports[i].protocol : "tcp4");
+			bad |= kit_surface_add(s, kit_line_port(&q->ports[i]));
 	return bad;
-}
-
-/* when() - what is open at one time only; to drop such a word is to ask for more, and is another line */
-static const char *when(enum kit_phase phase)
-{
-	return phase == KIT_PHASE_INSTALL   ? ", while installing"
-	       : phase == KIT_PHASE_RUNTIME ? ", not while installing"
-					    : "";
 }
 
 static bool add_cred(
@@ -121,33 +114,18 @@ static bool add_cred(
 	bool bad = false, theirs = foreign(p, c->at);
 
 	for (size_t i = 0; theirs && i < c->variables.n; i++)
-		bad |= line(s, "credential %s stands for %s", c->variables.v[i].text, c->service);
+		bad |= kit_surface_add(s, kit_line_variable(c, c->variables.v[i].text));
 	for (size_t i = 0; theirs && i < c->env.n; i++)
-		bad |= line(s, "credential %s from the host's variable %s", c->service,
-			c->env.v[i].text);
+		bad |= kit_surface_add(s, kit_line_env(c, c->env.v[i].text));
 	if (theirs && c->file_path)
-		bad |= line(s, "credential %s from the host's file %s (%s)", c->service,
-			c->file_path, c->file_parser ? c->file_parser : "whole");
-	for (size_t i = 0; i < c->n_injects; i++) {
-		const struct kit_inject *in = &c->injects[i];
-
-		if (foreign(p, in->at))
-			bad |= line(s, "credential %s to %s %s%s%s%s", c->service, in->domain,
-				in->username ? "as Basic "
-				: in->header ? in->header
-					     : "as its service says",
-				in->username ? in->username
-				: in->header ? ": "
-					     : "",
-				!in->username && in->format ? in->format : "", when(c->phase));
-	}
+		bad |= kit_surface_add(s, kit_line_file(c));
+	for (size_t i = 0; i < c->n_injects; i++)
+		if (foreign(p, c->injects[i].at))
+			bad |= kit_surface_add(s, kit_line_inject(c, &c->injects[i]));
 	if (theirs && c->oauth.at.line) {
-		bad |= line(s, "credential %s by login at %s%s%s", c->service, c->oauth.host,
-			c->oauth.path,
-			c->oauth.passthrough ? ", the real token enters the sandbox" : "");
+		bad |= kit_surface_add(s, kit_line_login(c));
 		for (size_t i = 0; i < c->oauth.hosts.n; i++)
-			bad |= line(s, "credential %s of that login to %s", c->service,
-				c->oauth.hosts.v[i].text);
+			bad |= kit_surface_add(s, kit_line_login_host(c, c->oauth.hosts.v[i].text));
 	}
 	return bad;
 }
@@ -185,12 +163,10 @@ static bool add_inside(const struct kit_plan *p, struct kit_surface *s)
 		}
 	for (size_t i = 0; i < q->n_volumes; i++)
 		if (foreign(p, q->volumes[i].at) && !q->volumes[i].tmpfs)
-			bad |= line(s, "volume %s of %llu bytes", q->volumes[i].path,
-				(unsigned long long)q->volumes[i].bytes);
+			bad |= kit_surface_add(s, kit_line_volume(&q->volumes[i]));
 	for (size_t i = 0; i < q->n_workspace; i++)
 		if (foreign(p, q->workspace[i].at) && q->workspace[i].entry->type == KIT_FILE)
-			bad |= line(s, "writes into the workspace: %s%s", q->workspace[i].path,
-				q->workspace[i].entry->mode & 0111 ? " (executable)" : "");
+			bad |= kit_surface_add(s, kit_line_workspace(&q->workspace[i]));
 	return bad;
 }
 
@@ -208,17 +184,17 @@ int kit_plan_surface(const struct kit_plan *p, struct kit_surface *ret_surface)
 		bad |= line(&s, "image %s", p->image.text);
 	for (size_t i = 0; i < p->n_kits; i++)
 		if (p->kits[i].spec->privileged && !p->kits[i].builtin)
-			bad |= line(&s, "privileged");
+			bad |= line(&s, KIT_LINE_PRIVILEGED);
 	if (bad) {
 		kit_surface_fini(&s);
 		return -ENOMEM;
 	}
-	sort_unique(&s);
+	kit_surface_sort(&s);
 	*ret_surface = s;
 	return 0;
 }
 
-static bool has(const struct kit_surface *s, const char *text)
+bool kit_surface_has(const struct kit_surface *s, const char *text)
 {
 	return s->n && bsearch(&text, s->v, s->n, sizeof(*s->v), by_text);
 }
@@ -230,16 +206,16 @@ int kit_surface_widens(const struct kit_surface *approved, const struct kit_surf
 	bool bad = false;
 
 	for (size_t i = 0; i < now->n; i++)
-		if (now->v[i][0] != '-' && !has(approved, now->v[i]))
+		if (now->v[i][0] != '-' && !kit_surface_has(approved, now->v[i]))
 			bad |= line(&more, "%s", now->v[i]);
 	for (size_t i = 0; i < approved->n; i++)
-		if (approved->v[i][0] == '-' && !has(now, approved->v[i]))
+		if (approved->v[i][0] == '-' && !kit_surface_has(now, approved->v[i]))
 			bad |= line(&more, "dropped: %s", approved->v[i] + 2);
 	if (bad) {
 		kit_surface_fini(&more);
 		return -ENOMEM;
 	}
-	sort_unique(&more);
+	kit_surface_sort(&more);
 	*ret_more = more;
 	return 0;
 }

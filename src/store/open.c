@@ -44,6 +44,15 @@ static const char *const steps[] = {
 	" created_ms INTEGER NOT NULL"
 	") STRICT;"
 	"CREATE TABLE settings (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) STRICT",
+	/* 3: what of kits was approved */
+	"CREATE TABLE kit_approvals ("
+	" id TEXT PRIMARY KEY NOT NULL,"
+	" agent TEXT NOT NULL,"
+	" kits TEXT NOT NULL,"
+	" lines TEXT NOT NULL,"
+	" digest TEXT NOT NULL,"
+	" approved_ms INTEGER NOT NULL"
+	") STRICT",
 };
 static_assert(ARRAY_LEN(steps) == STORE_SCHEMA - 1, "a step for each schema after the first");
 

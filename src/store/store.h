@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define STORE_FILE   "state.db"
-#define STORE_SCHEMA 2
+#define STORE_SCHEMA 3
 #define STORE_ID_LEN 16
 
 struct store;

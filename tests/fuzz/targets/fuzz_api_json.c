@@ -50,7 +50,7 @@ static void as_create(const struct js *v)
 
 	if (agent && strchr(agent, '/'))
 		return; /* a path could name a real kit */
-	assert(plan_resolve(v, &paths, &host, &p, NULL, &e) < 0);
+	assert(plan_resolve(v, &paths, &host, NULL, &p, NULL, &e) < 0);
 	assert(e.code != ERR_NONE && e.msg[0]);
 }
 

@@ -261,7 +261,7 @@ static void test_newer_is_refused_and_left_alone(void **state)
 	assert_non_null(strstr(e.msg, "newer"));
 	assert_true(e.hint[0]);
 	assert_int_equal(stat(p->db, &st), 0);
-	run_sql(p, "PRAGMA user_version=2");
+	run_sql(p, "PRAGMA user_version=3");
 	s = must_open(p, &rep);
 	assert_false(rep.fresh);
 	store_close(s);
