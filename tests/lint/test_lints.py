@@ -32,7 +32,7 @@ def tree(root, files):
     ("src/base/a.c", '#include "a.h"\n', "does not name its directory"),
     ("src/cli/a.c", '#include "daemon/d.h"\n', "a program is included by nobody"),
     ("src/base/a.c", "#include <seccomp.h>\n", "included from jail/ only"),
-    ("src/json/a.c", "#include <openssl/sha.h>\n", "included from image/ and store/ and tls/ only"),
+    ("src/json/a.c", "#include <openssl/sha.h>\n", "included from dist/ and image/ and store/ and tls/ only"),
     ("src/base/a.c", '#include "base/gone.h"\n', "does not exist"),
     ("src/odd/a.c", "int x;\n", "is not in src/meson.build"),
 ])
