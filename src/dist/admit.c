@@ -100,8 +100,10 @@ int dist_admit(const struct dist_rules *rules, const struct kit_source *src, con
 	if (src->kind == KIT_BUILTIN)
 		return 0;
 	r = dist_admit_origin(rules, src->origin, e);
-	if (r == 0 && src->kind == KIT_ZIP && src->origin[0] != '/' &&
-		(path_of(src, path) < 0 || !dist_cache_holds(cache, src->origin, path)))
+	/* who says that a copy is from elsewhere is believed as far as the cache says so, too */
+	if (r == 0 && src->origin[0] != '/' &&
+		(src->kind != KIT_ZIP || path_of(src, path) < 0 ||
+			!dist_cache_holds(cache, src->origin, path)))
 		r = err_set(
 			e, ERR_DENIED, -EACCES, "'%.200s' is not what came from there", src->file);
 	if (r == 0 && rules->require_signature) {

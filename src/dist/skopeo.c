@@ -82,8 +82,8 @@ static void make_env(struct tool_env *env, const struct dist_work *w)
 /* reason() - skopeo's last line is a log's: level=fatal msg="..." */
 static int reason(struct buf *words, const char *what, struct err *e)
 {
-	static const char *const missing[] = {
-		"manifest unknown", "name unknown", "MANIFEST_UNKNOWN", "NAME_UNKNOWN"};
+	static const char *const missing[] = {"manifest unknown", "name unknown",
+		"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "StatusCode: 404"};
 	const char *line = tool_last_line(words), *msg = strstr(line, "msg=\"");
 	int r = -EHOSTUNREACH;
 

@@ -430,7 +430,7 @@ int kit_args_file(
 {
 	const char *at = f->bytes, *end = f->bytes + f->len, *hit;
 	struct place place = {.line = 1, .column = 1};
-	AUTO(buf) out;
+	AUTO(buf) out = {0};
 	int r = 0;
 
 	*ret_bytes = f->bytes;

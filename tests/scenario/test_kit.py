@@ -211,9 +211,13 @@ def test_the_zoo_of_zip_files(rig):
 def test_repositories(rig):
     """References that git or ssh would take for something else never reach them."""
     for ref in ("git+ext::sh -c true", "git+file:///etc", "git+http://x/y", "git+https://-x/y", "git+ssh://-oProxyCommand=x/y",
-                "git+https://user:secret@x/y", "git+https://x/y#ref=--upload-pack=x", "git+https://x/y#dir=../z", "oci://x/y"):
+                "git+https://user:secret@x/y", "git+https://x/y#ref=--upload-pack=x", "git+https://x/y#dir=../z"):
         run = rig.sbx("kit", "validate", ref)
         assert run.code == 1 and b"is no kit" in run.err, run
+        assert_printable(run.err)
+    for ref in ("oci://x", "oci://-x/y", "oci://xn--x.io/y", "oci://x/../y", "x.io/Y:1", "oci://x.io/y@sha256:12"):
+        run = rig.sbx("kit", "validate", ref)
+        assert run.code == 1 and b"is no place of kits" in run.err, run
         assert_printable(run.err)
 
 

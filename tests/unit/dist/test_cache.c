@@ -1,6 +1,7 @@
 /* test_cache.c - packed kits that are kept, what of them is believed, and what goes */
 #include "check.h"
 #include "dist/cache.h"
+#include "dist/fetch.h"
 #include "dist/key.h"
 #include "kit/zip.h"
 #include "base/io.h"
@@ -175,6 +176,34 @@ static void test_left(void **state)
 	assert_int_equal(access(used, F_OK), -1);
 }
 
+/* a commit that was fetched before needs neither git nor a network; what is not allowed is not even looked for */
+static void test_pinned(void **state)
+{
+	AUTO_FREE struct paths *p = calloc(1, sizeof(*p));
+	AUTO_FREE struct dist_fetched *got = calloc(1, sizeof(*got));
+	struct dist_rules rules = {.allow_local = true, .sources = "[\"h.example/k\"]"};
+	char path[PATH_MAX];
+	struct err e = {0};
+
+	(void)state;
+	assert_non_null(p);
+	assert_non_null(got);
+	(void)snprintf(p->cache, sizeof(p->cache), "%s", dir);
+	put(ORIGIN, "one", NULL, path);
+	assert_int_equal(dist_fetch(ORIGIN, p, &rules, got, &e), 0);
+	assert_true(got->remote && got->cached);
+	assert_string_equal(got->path, path);
+	assert_string_equal(got->origin, ORIGIN);
+	(void)snprintf(rules.sources, sizeof(rules.sources), "[\"h.example/other\"]");
+	assert_int_equal(dist_fetch(ORIGIN, p, &rules, got, &e), -EACCES);
+	assert_non_null(strstr(e.msg, "'h.example/k' are not allowed"));
+	e = (struct err){0};
+	assert_int_equal(dist_fetch("./here", p, &rules, got, &e), 0);
+	assert_false(got->remote);
+	assert_int_equal(dist_fetch("shell", p, &rules, got, &e), 0);
+	assert_false(got->remote);
+}
+
 #define EACH(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int main(void)
@@ -184,6 +213,7 @@ int main(void)
 		EACH(test_damaged),
 		EACH(test_pruned),
 		EACH(test_left),
+		EACH(test_pinned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
