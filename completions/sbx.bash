@@ -12,7 +12,7 @@ _sbx()
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words="run create exec attach ls inspect start stop pause resume rm cp logs policy approve secret settings audit kit image daemon diagnose version completion help"
+		words="run create exec attach ls inspect start stop pause resume rm cp logs policy approve secret settings audit kit env image daemon diagnose version completion help"
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		return
 	fi
@@ -42,6 +42,7 @@ _sbx()
 	secret) words="--sandbox --host --env --placeholder --header --format --in --path --name --value --quiet --command --refresh --from-env --all --dry-run --services --force --json" ;;
 	audit | settings) words="--json" ;;
 	kit) words="--json --kit --kit-arg --key --sign --output --force" ;;
+	env) words="--name --env-arg --env-args-file --auto-approve --skip-host-commands --detached --force --quiet --json" ;;
 	image) words="--json --quiet --force --name" ;;
 	daemon) words="--detached --json" ;;
 	esac
@@ -91,6 +92,13 @@ _sbx()
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		fi
 		;;
+	env)
+		if [ "$COMP_CWORD" -eq 2 ]; then
+			mapfile -t COMPREPLY < <(compgen -W "plan create run exec rm" -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		fi
+		;;
 	image)
 		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "ls build load pull rm" -- "$cur")
 		;;
@@ -102,7 +110,7 @@ _sbx()
 		mapfile -t COMPREPLY < <(compgen -W "bash zsh fish" -- "$cur")
 		;;
 	help)
-		words="run create exec attach ls inspect start stop pause resume rm cp logs policy approve secret settings audit kit image daemon diagnose version completion"
+		words="run create exec attach ls inspect start stop pause resume rm cp logs policy approve secret settings audit kit env image daemon diagnose version completion"
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		;;
 	esac

@@ -29,6 +29,7 @@ static const struct verb verbs[] = {
 	{"settings", verb_settings, "list, get, set and unset: what holds for all sandboxes"},
 	{"audit", verb_audit, "verify: the log of what was decided"},
 	{"kit", verb_kit, "validate, inspect, pack and ls: agents and mixins as data"},
+	{"env", verb_env, "plan, create, run, exec and rm: a sandbox from a project's sbxenv.yaml"},
 	{"image", verb_image, "ls, build and rm: root images"},
 	{"daemon", verb_daemon, "start, stop, restart and status: the daemon"},
 	{"diagnose", verb_diagnose, "check what sbx needs of this host"},

@@ -20,6 +20,7 @@ int verb_cp(int argc, char **argv);
 int verb_create(int argc, char **argv);
 int verb_daemon(int argc, char **argv);
 int verb_diagnose(int argc, char **argv);
+int verb_env(int argc, char **argv);
 int verb_exec(int argc, char **argv);
 int verb_help(int argc, char **argv);
 int verb_image(int argc, char **argv);

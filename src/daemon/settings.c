@@ -149,6 +149,11 @@ static const struct key {
 	[SETTING_KIT_SIGNERS] = {DIST_SETTING_SIGNERS, "SBX_KIT_TRUSTED_SIGNERS", "[]",
 		"public keys whose signatures count: [{\"key\": \"/path/key.pub\"}]",
 		dist_signers_fault},
+	[SETTING_ENV_REMEMBER] = {"env.rememberHostCommands", "SBX_ENV_REMEMBER_HOST_COMMANDS",
+		"false",
+		"are a project's commands on the host, once approved, run again while its files "
+		"stay the same?",
+		check_flag},
 };
 
 int settings_read_ca(const char *path, struct buf *out, struct err *e)

@@ -31,6 +31,7 @@ enum settings_key {
 	SETTING_KIT_LOCAL, /* kit.allowLocalKits: "true" or "false" */
 	SETTING_KIT_SIGNED, /* kit.requireSignature: "true" or "false" */
 	SETTING_KIT_SIGNERS, /* kit.trustedSigners: JSON list of {"key": path} */
+	SETTING_ENV_REMEMBER, /* env.rememberHostCommands: "true" or "false" */
 	SETTINGS_COUNT
 };
 

@@ -230,11 +230,12 @@ static int take_env(
 static int take_pull(
 	struct env_read *r, const struct ynode *v, const char *what, struct js *o, const char *key)
 {
-	(void)o;
-	(void)key;
-	if (v->kind == YNODE_SCALAR && strcmp(v->text, "missing") == 0)
-		return 0; /* what a start does anyway */
-	return unbuilt(r, v, what);
+	const char *text = v->kind == YNODE_SCALAR ? v->text : "";
+
+	if (strcmp(text, "always") != 0 && strcmp(text, "missing") != 0 &&
+		strcmp(text, "never") != 0)
+		return ENV_FAULT(r, v, "%s must be always, missing or never", what);
+	return js_set_str(o, key, text) ? env_nomem(r->e) : 0;
 }
 
 static int take_options(
@@ -242,7 +243,7 @@ static int take_options(
 {
 	static const struct env_field fields[] = {{"template", env_take_text, NULL},
 		{"memory", env_take_text, NULL}, {"disk", env_take_text, NULL},
-		{"cpus", env_take_cpus, NULL}, {"pullPolicy", take_pull, NULL},
+		{"cpus", env_take_cpus, NULL}, {"pullPolicy", take_pull, "pull"},
 		{"skills", take_unbuilt, NULL}};
 
 	(void)key;

@@ -34,16 +34,21 @@ struct envfile_request {
 };
 
 /* envfile_resolve() - *ret is the caller's: {"name"?, "agent", "workspace"?: {"path","read_only"},
- * "additional": [the same], "kits": [{"source","args":{}}], "env": {}, "template"?, "memory"?, "cpus"?, "disk"?,
+ * "additional": [the same], "kits": [{"source","args":{}}], "env": {}, "template"?, "memory"?, "cpus"?, "disk"?, "pull"?,
  * "secrets": {SERVICE: {"value" | "command", "refresh_s"?}}, "ports": ["[IP:][HOST:]PORT[/PROTOCOL]"],
  * "initialize", "postCreate", "preRemove": [{"name"?, "command", "workdir", "timeout_s"}]}.
  * Paths are absolute, but neither looked at nor free of links. What is known and not built is -ENOTSUP.
  */
 int envfile_resolve(const struct envfile_request *q, struct js **ret, struct err *e) MUST_USE;
 
-/* envfile_lines() - [{"text", "opens", "host"}] of a resolved environment, a line for each thing that it does.
- * opens: it gives something of the host to the sandbox or to whoever reaches it, beyond @project; host: a
- * command that runs on the host, word for word. A secret's value is in no line.
+/* envfile_lines() - [{"text", "opens", "host", "field", "key"}] of a resolved environment, a line for each
+ * thing that it does. opens: it gives something of the host to the sandbox or to whoever reaches it, beyond
+ * @project; host: a command that runs on the host, word for word. A secret's value is in no line. field and
+ * key: what of the environment it is. What kits open is not among it: that is asked for where they are used.
  */
 int envfile_lines(const struct js *env, const char *project, struct js **ret) MUST_USE;
+/* envfile_withhold() - @env without what these of its lines open; the workspace cannot be left out */
+int envfile_withhold(struct js *env, const struct js *lines) MUST_USE;
+/* envfile_inside() - is @path that folder or in it? Both absolute, without links and dots. */
+bool envfile_inside(const char *path, const char *dir);
 #endif

@@ -99,10 +99,15 @@ int env_merge(struct js *to, const struct js *from)
 struct lines {
 	struct js *list;
 	const char *project;
+	const char *field; /* which field the lines are of; "" for the whole */
 	bool bad;
 };
 
-static void PRINTF_LIKE(4, 5) add(struct lines *l, bool opens, bool host, const char *fmt, ...)
+enum opens { OPENS_NOTHING, OPENS, OPENS_HOST };
+
+/* add() - @key: which entry of the field */
+static void PRINTF_LIKE(4, 5)
+	add(struct lines *l, const char *key, enum opens opens, const char *fmt, ...)
 {
 	char text[3 * ENVFILE_VALUE_MAX];
 	AUTO_JS o = js_object();
@@ -111,29 +116,35 @@ static void PRINTF_LIKE(4, 5) add(struct lines *l, bool opens, bool host, const 
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	l->bad |= js_set_str(o, "text", text) || js_set_bool(o, "opens", opens) ||
-		  js_set_bool(o, "host", host) || js_add(l->list, TAKE(o));
+	l->bad |= js_set_str(o, "text", text) || js_set_bool(o, "opens", opens != OPENS_NOTHING) ||
+		  js_set_bool(o, "host", opens == OPENS_HOST) || js_set_str(o, "field", l->field) ||
+		  js_set_str(o, "key", key) || js_add(l->list, TAKE(o));
 }
 
-/* inside() - is @path the project's folder or in it? Both are free of links and dots by then. */
-static bool inside(const char *path, const char *project)
+static const char *index_text(size_t i, char dst[24])
 {
-	size_t n = strlen(project);
+	(void)snprintf(dst, 24, "%zu", i);
+	return dst;
+}
+
+bool envfile_inside(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
 
 	if (n == 1)
 		return true;
-	return strncmp(path, project, n) == 0 && (path[n] == '\0' || path[n] == '/');
+	return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/');
 }
 
-static void add_share(struct lines *l, const char *what, const struct js *s)
+static void add_share(struct lines *l, const char *key, const char *what, const struct js *s)
 {
 	const char *path = js_str(js_get(s, "path"));
 
-	add(l, !inside(path, l->project), false, "%s %s%s", what, path,
+	add(l, key, envfile_inside(path, l->project) ? OPENS_NOTHING : OPENS, "%s %s%s", what, path,
 		js_bool(js_get(s, "read_only")) ? " (read-only)" : "");
 }
 
-static void add_kit(struct lines *l, const struct js *kit)
+static void add_kit(struct lines *l, const char *key, const struct js *kit)
 {
 	const char *source = js_str(js_get(kit, "source")), *name;
 	char args[2 * ENVFILE_VALUE_MAX] = "";
@@ -145,15 +156,20 @@ static void add_kit(struct lines *l, const struct js *kit)
 
 		(void)snprintf(args + n, sizeof(args) - n, " %s=%s", name, js_str(v));
 	}
-	add(l, strpbrk(source, "/:") != NULL, false, "kit %s%s", source, args);
+	add(l, key, OPENS_NOTHING, "kit %s%s", source, args);
 }
 
-static void add_commands(struct lines *l, const char *when, const struct js *list)
+static void add_commands(struct lines *l, const struct js *env, const char *field, const char *when)
 {
+	const struct js *list = js_get(env, field);
+	char key[24];
+
+	l->field = field;
 	for (size_t i = 0; i < js_len(list); i++) {
 		const struct js *c = js_at(list, i);
 
-		add(l, true, true, "host command %s: %s (in %s, at most %lld s)", when,
+		add(l, index_text(i, key), OPENS_HOST,
+			"host command %s: %s (in %s, at most %lld s)", when,
 			js_str(js_get(c, "command")), js_str(js_get(c, "workdir")),
 			(long long)js_int(js_get(c, "timeout_s"), 0));
 	}
@@ -165,6 +181,7 @@ static void add_secrets(struct lines *l, const struct js *secrets)
 	const char *service;
 	void *iter = NULL;
 
+	l->field = "secrets";
 	while (js_each(secrets, &iter, &service, &s)) {
 		const char *command = js_str(js_get(s, "command"));
 		int64_t refresh = js_int(js_get(s, "refresh_s"), 0);
@@ -174,57 +191,122 @@ static void add_secrets(struct lines *l, const struct js *secrets)
 			(void)snprintf(
 				again, sizeof(again), " (again every %lld s)", (long long)refresh);
 		if (command)
-			add(l, true, true, "host command for secret %s: %s%s", service, command,
-				again);
+			add(l, service, OPENS_HOST, "host command for secret %s: %s%s", service,
+				command, again);
 		else
-			add(l, true, false, "secret %s: the value in the file", service);
+			add(l, service, OPENS, "secret %s: the value in the file", service);
 	}
 }
 
 static void add_options(struct lines *l, const struct js *env)
 {
-	static const char *const keys[] = {"memory", "disk"};
-	const char *image = js_str(js_get(env, "template"));
+	static const char *const keys[] = {"memory", "disk", "pull"};
 
-	if (image)
-		add(l, true, false, "image %s", image);
+	l->field = "template";
+	if (js_get(env, "template"))
+		add(l, "", OPENS, "image %s", js_str(js_get(env, "template")));
+	l->field = "";
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		if (js_get(env, keys[i]))
-			add(l, false, false, "%s %s", keys[i], js_str(js_get(env, keys[i])));
+			add(l, "", OPENS_NOTHING, "%s %s", keys[i], js_str(js_get(env, keys[i])));
 	if (js_get(env, "cpus"))
-		add(l, false, false, "cpus %lld", (long long)js_int(js_get(env, "cpus"), 0));
+		add(l, "", OPENS_NOTHING, "cpus %lld", (long long)js_int(js_get(env, "cpus"), 0));
+}
+
+/* add_lists() - shares, kits, ports */
+static void add_lists(struct lines *l, const struct js *env)
+{
+	const struct js *list = js_get(env, "additional");
+	char key[24];
+
+	l->field = "additional";
+	for (size_t i = 0; i < js_len(list); i++)
+		add_share(l, index_text(i, key), "share", js_at(list, i));
+	l->field = "kits";
+	list = js_get(env, "kits");
+	for (size_t i = 0; i < js_len(list); i++)
+		add_kit(l, index_text(i, key), js_at(list, i));
+	l->field = "ports";
+	list = js_get(env, "ports");
+	for (size_t i = 0; i < js_len(list); i++)
+		add(l, index_text(i, key), OPENS, "port %s", js_str(js_at(list, i)));
 }
 
 int envfile_lines(const struct js *env, const char *project, struct js **ret)
 {
-	struct lines l = {.list = js_array(), .project = project};
-	const struct js *list, *v;
-	const char *agent = js_str(js_get(env, "agent")), *name;
+	struct lines l = {.list = js_array(), .project = project, .field = ""};
+	const struct js *v;
+	const char *name;
 	void *iter = NULL;
 
-	add(&l, strpbrk(agent, "/:") != NULL, false, "agent %s", agent);
+	add(&l, "", OPENS_NOTHING, "agent %s", js_str(js_get(env, "agent")));
+	l.field = "workspace";
 	if (js_get(env, "workspace"))
-		add_share(&l, "workspace", js_get(env, "workspace"));
-	list = js_get(env, "additional");
-	for (size_t i = 0; i < js_len(list); i++)
-		add_share(&l, "share", js_at(list, i));
-	list = js_get(env, "kits");
-	for (size_t i = 0; i < js_len(list); i++)
-		add_kit(&l, js_at(list, i));
+		add_share(&l, "", "workspace", js_get(env, "workspace"));
+	add_lists(&l, env);
+	l.field = "env";
 	while (js_each(js_get(env, "env"), &iter, &name, &v))
-		add(&l, kit_variable_steers(name), false, "variable %s=%s", name, js_str(v));
+		add(&l, name, OPENS_NOTHING, "variable %s=%s", name, js_str(v));
 	add_options(&l, env);
 	add_secrets(&l, js_get(env, "secrets"));
-	list = js_get(env, "ports");
-	for (size_t i = 0; i < js_len(list); i++)
-		add(&l, true, false, "port %s", js_str(js_at(list, i)));
-	add_commands(&l, "before it is made", js_get(env, "initialize"));
-	add_commands(&l, "after it was made", js_get(env, "postCreate"));
-	add_commands(&l, "before it is removed", js_get(env, "preRemove"));
+	add_commands(&l, env, "initialize", "before it is made");
+	add_commands(&l, env, "postCreate", "after it was made");
+	add_commands(&l, env, "preRemove", "before it is removed");
 	if (l.bad) {
 		js_free(l.list);
 		return -ENOMEM;
 	}
 	*ret = l.list;
+	return 0;
+}
+
+/* ---- less ---- */
+
+static bool has_key(const struct js *keys, const char *key)
+{
+	for (size_t i = 0; i < js_len(keys); i++)
+		if (strcmp(js_str(js_at(keys, i)), key) == 0)
+			return true;
+	return false;
+}
+
+/* without_items() - the list or mapping @field of @env without the entries of these keys */
+static int without_items(struct js *env, const char *field, const struct js *keys)
+{
+	const struct js *had = js_get(env, field), *v;
+	AUTO_JS less = js_is_array(had) ? js_array() : js_object();
+	void *iter = NULL;
+	const char *name;
+	char key[24];
+	bool bad = !less;
+
+	for (size_t i = 0; js_is_array(had) && i < js_len(had) && !bad; i++)
+		if (!has_key(keys, index_text(i, key)))
+			bad = js_str(js_at(had, i)) ? js_add_str(less, js_str(js_at(had, i)))
+						    : js_add(less, copy_of(js_at(had, i)));
+	while (!js_is_array(had) && !bad && js_each(had, &iter, &name, &v))
+		if (!has_key(keys, name))
+			bad = js_set_copy(less, name, v);
+	return bad || js_set(env, field, TAKE(less)) ? -ENOMEM : 0;
+}
+
+int envfile_withhold(struct js *env, const struct js *lines)
+{
+	static const char *const fields[] = {
+		"additional", "ports", "secrets", "initialize", "postCreate", "preRemove"};
+
+	for (size_t f = 0; f < ARRAY_LEN(fields); f++) {
+		AUTO_JS keys = js_array();
+
+		for (size_t i = 0; i < js_len(lines); i++)
+			if (strcmp(js_str(js_get(js_at(lines, i), "field")), fields[f]) == 0 &&
+				js_add_str(keys, js_str(js_get(js_at(lines, i), "key"))))
+				return -ENOMEM;
+		if (js_len(keys) > 0 && without_items(env, fields[f], keys) < 0)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < js_len(lines); i++)
+		if (strcmp(js_str(js_get(js_at(lines, i), "field")), "template") == 0)
+			js_del(env, "template");
 	return 0;
 }

@@ -87,6 +87,10 @@ const struct fs_watch_rule fs_watch_rules[] = {
 	{"AGENTS.md", "orders to an agent on the host"},
 	{"GEMINI.md", "orders to an agent on the host"},
 	{".github/copilot-instructions.md", "orders to an agent on the host"},
+	{"sbxenv.yaml",
+		"sbx makes sandboxes by it, and runs commands in it when they are approved"},
+	{".sbxenv.yaml",
+		"sbx makes sandboxes by it, and runs commands in it when they are approved"},
 	/* shells, environments, the user's session */
 	{".envrc", "direnv runs it when a shell enters the folder"},
 	{".env", "tools take variables from it, which choose programs and libraries"},
