@@ -5,12 +5,12 @@ import threading
 
 
 class Relay:
-    """Each connection to 127.0.0.1:port is joined with a new open()."""
+    """Each connection to 127.0.0.1:port, or to @server, a socket that listens, is joined with a new open()."""
 
-    def __init__(self, open):
+    def __init__(self, open, server=None):
         self.open = open
-        self.server = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = self.server.getsockname()[1]
+        self.server = server or socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = None if server else self.server.getsockname()[1]
         threading.Thread(target=self.loop, daemon=True).start()
 
     def loop(self):

@@ -1,8 +1,8 @@
 """servers.py - what answers on the rig's Internet; run inside of its namespace, standard library only
 
 servers.py SPEC: a JSON file with `listen` ([address, port, certificate or null] each), `dns` (addresses),
-`dir`. Everything that arrives is a line of JSON in DIR/wire.log, before it is answered. The zone of the
-DNS is DIR/zone.json, read anew for each query: name → type → list of answers, or a list of lists, of
+`keys` (what models.py takes for real), `relay` ([address, port, path of a socket] to elsewhere), `dir`.
+Everything that arrives is a line of JSON in DIR/wire.log, before it is answered. The zone of the DNS is DIR/zone.json, read anew for each query: name → type → list of answers, or a list of lists, of
 which the n-th query gets the n-th (rebinding). A name that is not in it does not exist.
 """
 import base64
@@ -20,6 +20,9 @@ import sys
 import threading
 import time
 import urllib.parse
+
+import models
+import relay
 
 SPEC = json.load(open(sys.argv[1]))
 DIR = SPEC["dir"]
@@ -331,6 +334,8 @@ def respond(p):
     log(at=p.place, tls=bool(p.cert), line=p.line, head=p.raw.decode("latin-1"), body=kept[:4096].decode("latin-1"),
         size=size, sha256=digest.hexdigest())
     path = p.url.path
+    if models.respond(p, kept, SPEC.get("keys", {}), log):
+        return
     if path.startswith("/git/") or path.endswith((".git/info/refs", "/git-upload-pack", "/git-receive-pack")):
         git(p, kept)
     elif path == "/echo":
@@ -420,12 +425,21 @@ def listen(address, port, cert):
     threading.Thread(target=loop, daemon=True).start()
 
 
+def unix(path):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(path)
+    return s
+
+
 def main():
     for address, port, cert in SPEC["listen"]:
         listen(address, port, cert)
     for address in SPEC.get("dns", ()):
         threading.Thread(target=dns_udp, args=(address,), daemon=True).start()
         listen(address, 53, None)
+    if "relay" in SPEC:  # a server outside of this network: who knows the way to it listens at a path
+        address, port, path = SPEC["relay"]
+        relay.Relay(lambda: unix(path), socket.create_server((address, port), backlog=64))
     print("ready", flush=True)
     sys.stdin.read()
 

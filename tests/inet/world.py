@@ -9,12 +9,13 @@ import json
 import os
 import pathlib
 import random
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 
-from . import certs
+from . import certs, relay
 
 LINK_INET, LINK_HOST = "45.77.0.1", "45.77.0.2"
 DNS = "45.77.0.53"
@@ -28,6 +29,9 @@ NAMES = {
     # names that built-in services speak of
     "github.com": "45.77.1.11", "api.github.com": "45.77.1.12", "api.anthropic.com": "45.77.1.13",
 }
+# where models of the large services answer (models.py)
+MODELS = {"api.openai.com": "45.77.3.1", "generativelanguage.googleapis.com": "45.77.3.2", "api.githubcopilot.com": "45.77.3.3",
+          "dashscope-intl.aliyuncs.com": "45.77.3.4"}
 BAD = {
     "expired.bad.test": "45.77.2.1", "wronghost.bad.test": "45.77.2.2", "selfsigned.bad.test": "45.77.2.3",
     "unknown.bad.test": "45.77.2.4", "nosan.bad.test": "45.77.2.5", "a.wild.bad.test": "45.77.2.6",
@@ -67,13 +71,17 @@ class World:
         self.etc = pathlib.Path("/etc/netns") / self.host
         self.running = []
         self.git_token = "ghp_" + os.urandom(15).hex()
+        self.keys = {"anthropic": "sk-ant-api03-" + os.urandom(30).hex(), "openai": "sk-proj-" + os.urandom(30).hex(),
+                     "google": "AIza" + os.urandom(17).hex(), "github": self.git_token,
+                     "dashscope": "sk-" + os.urandom(16).hex()}
+        self.relays, self.ways = 0, []
         self.oauth = {"access_token": "at-" + os.urandom(16).hex(), "refresh_token": "rt-" + os.urandom(16).hex(),
                       "token_type": "Bearer", "expires_in": 3600, "id_token": id_token(),
                       "device_code": "dc-" + os.urandom(16).hex(), "user_code": "WDJB-MJHT"}
         try:
             self.link()
             self.certificates()
-            self.zone = {n: {"A": [a]} for n, a in {**NAMES, **BAD}.items()}
+            self.zone = {n: {"A": [a]} for n, a in {**NAMES, **MODELS, **BAD}.items()}
             self.zone["v6.test"] = {"AAAA": [V6]}
             self.set_zone()
             self.serve()
@@ -91,7 +99,7 @@ class World:
         ip("-n", self.host, "addr", "add", f"{PRIVATE}/32", "dev", "lo")
         ip("-n", self.inet, "addr", "add", f"{LINK_INET}/24", "dev", "in")
         ip("-n", self.inet, "addr", "add", "2a0e:77::1/64", "dev", "in", "nodad")
-        for a in [DNS, *NAMES.values(), *BAD.values(), *(t for t in TRAPS if ":" not in t)]:
+        for a in [DNS, *NAMES.values(), *MODELS.values(), *BAD.values(), *(t for t in TRAPS if ":" not in t)]:
             ip("-n", self.inet, "addr", "add", f"{a}/32", "dev", "lo")
         for a in [V6, *(t for t in TRAPS if ":" in t)]:
             ip("-n", self.inet, "addr", "add", f"{a}/128", "dev", "lo", "nodad")
@@ -109,7 +117,7 @@ class World:
         issue = self.ca.issue
         elsewhere = ("-addext", "authorityInfoAccess=OCSP;URI:http://evil.test/ocsp,caIssuers;URI:http://10.0.0.5/ca.crt",
                      "-addext", "crlDistributionPoints=URI:http://evil.test/crl")
-        self.certs = {n: issue(n, f"DNS:{n}", more=elsewhere) for n in NAMES}
+        self.certs = {n: issue(n, f"DNS:{n}", more=elsewhere) for n in (*NAMES, *MODELS)}
         self.certs["v6.test"] = issue("v6.test", "DNS:v6.test")
         past = ("-startdate", "20200101000000Z", "-enddate", "20210101000000Z")
         future = ("-startdate", "20490101000000Z", "-enddate", "20491231000000Z")
@@ -136,7 +144,7 @@ class World:
 
     def start(self, netns, name, spec):
         path = self.base / f"{name}.json"
-        path.write_text(json.dumps({"dir": str(self.base), "git_token": self.git_token, "oauth": self.oauth, **spec}))
+        path.write_text(json.dumps({"dir": str(self.base), "git_token": self.git_token, "oauth": self.oauth, "keys": self.keys, **spec}))
         child = subprocess.Popen(
             ["ip", "netns", "exec", netns, sys.executable, pathlib.Path(__file__).with_name("servers.py"), path],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(self.base / f"{name}.err", "wb"))
@@ -146,7 +154,7 @@ class World:
     def serve(self):
         (self.base / "git").mkdir()
         listen = []
-        for name, a in {**NAMES, **BAD, "v6.test": V6}.items():
+        for name, a in {**NAMES, **MODELS, **BAD, "v6.test": V6}.items():
             listen += [[a, 80, None], [a, 443, str(self.certs[name])]]
         listen += [[NAMES["echo.test"], 8443, str(self.certs["echo.test"])], [NAMES["echo.test"], 2525, None],
                    [NAMES["echo.test"], 22, None], [NAMES["echo.test"], 7000, None]]
@@ -155,6 +163,19 @@ class World:
         self.start(self.inet, "inet", {"listen": listen, "dns": [DNS], "lines": [2525, 22]})
         self.start(self.host, "host", {"listen": [["127.0.0.1", 8099, None], ["0.0.0.0", 8098, None],
                                                   ["::1", 8099, None]]})
+
+    def outside(self, name, port):
+        """A server that is really out there as one of this Internet: its name, and a relay to it for each connection."""
+        self.relays += 1
+        address = f"45.77.4.{self.relays}"
+        ip("-n", self.inet, "addr", "add", f"{address}/32", "dev", "lo")
+        path = self.base / f"outside{self.relays}"
+        way = socket.socket(socket.AF_UNIX)
+        way.bind(str(path))
+        way.listen(64)
+        self.ways.append(relay.Relay(lambda: socket.create_connection((name, port), 30), way))
+        self.start(self.inet, f"relay{self.relays}", {"listen": [], "relay": [address, port, str(path)]})
+        self.set_zone({name: {"A": [address]}})
 
     # -- what arrived
 
@@ -205,6 +226,8 @@ class World:
                 child.kill()
                 child.wait()
             child.stdout.close()
+        for way in self.ways:
+            way.close()
         for name in (self.inet, self.host):
             subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL)
         subprocess.run(["rm", "-rf", self.base, self.etc], check=True)
