@@ -91,19 +91,30 @@ int dist_admit_origin(const struct dist_rules *rules, const char *origin, struct
 	return r < 0 ? r : dist_places_allow(rules->sources, place, e);
 }
 
+/* is_from() - who says where a kit is from is believed as far as the path, or the cache, says so, too */
+static bool is_from(const struct kit_source *src, const char *cache)
+{
+	AUTO_FREE char *real = NULL;
+	char path[PATH_MAX];
+
+	if (path_of(src, path) < 0)
+		return false;
+	if (src->origin[0] != '/')
+		return src->kind == KIT_ZIP && dist_cache_holds(cache, src->origin, path);
+	real = realpath(path, NULL);
+	return real && strcmp(real, src->origin) == 0;
+}
+
 int dist_admit(const struct dist_rules *rules, const struct kit_source *src, const char *cache,
 	struct err *e)
 {
-	char hint[DIST_HINT_MAX], path[PATH_MAX];
+	char hint[DIST_HINT_MAX];
 	int r;
 
 	if (src->kind == KIT_BUILTIN)
 		return 0;
 	r = dist_admit_origin(rules, src->origin, e);
-	/* who says that a copy is from elsewhere is believed as far as the cache says so, too */
-	if (r == 0 && src->origin[0] != '/' &&
-		(src->kind != KIT_ZIP || path_of(src, path) < 0 ||
-			!dist_cache_holds(cache, src->origin, path)))
+	if (r == 0 && !is_from(src, cache))
 		r = err_set(
 			e, ERR_DENIED, -EACCES, "'%.200s' is not what came from there", src->file);
 	if (r == 0 && rules->require_signature) {

@@ -86,8 +86,7 @@ static void test_mixins_in_order(void **state)
 	(void)state;
 	NEED_RIG();
 	(void)snprintf(text, sizeof(text),
-		"\"agent\":\"box\",\"kits\":[\"%s\",{\"path\":\"%s\",\"origin\":\"git+https://h/"
-		"x\"}],"
+		"\"agent\":\"box\",\"kits\":[\"%s\",{\"path\":\"%s\"}],"
 		"\"kit_args\":[{\"name\":\"one.v\",\"value\":\"7\"}],\"env\":{\"C\":\"c\"}",
 		rig_path(rig, "one"), rig_path(rig, "two"));
 	assert_int_equal(plan(text, &p), 200);
@@ -96,7 +95,7 @@ static void test_mixins_in_order(void **state)
 	assert_string_equal(rig_str(js_at(kits, 0), "name"), "box");
 	assert_true(js_bool(js_get(js_at(kits, 0), "builtin")));
 	assert_false(js_bool(js_get(js_at(kits, 1), "builtin")));
-	assert_string_equal(rig_str(js_at(kits, 2), "origin"), "git+https://h/x");
+	assert_string_equal(rig_str(js_at(kits, 2), "origin"), rig_path(rig, "two"));
 	/* the later wins, and what the person says over all */
 	assert_string_equal(rig_str(js_get(p, "env"), "A"), "two");
 	assert_string_equal(rig_str(js_get(p, "env"), "B"), "b");
@@ -116,6 +115,26 @@ static void test_mixins_in_order(void **state)
 		rig_path(rig, "one"));
 	assert_int_equal(plan(text, &p), 200);
 	assert_string_equal(rig_str(js_get(p, "env"), "A"), "one 7");
+}
+
+/* where a copy is from is believed as far as the cache says so, too */
+static void test_claimed_origins(void **state)
+{
+	static const char *const origins[] = {"git+https://h/x", "oci://h.example/x:1",
+		"git+https://h/x#ref=0123456789abcdef0123456789abcdef01234567", "/etc",
+		"builtin:box"};
+	char text[512];
+	const struct js *v;
+
+	(void)state;
+	NEED_RIG();
+	for (size_t i = 0; i < ARRAY_LEN(origins); i++) {
+		(void)snprintf(text, sizeof(text),
+			"\"agent\":\"box\",\"kits\":[{\"path\":\"%s\",\"origin\":\"%s\"}]",
+			rig_path(rig, "two"), origins[i]);
+		assert_int_equal(plan(text, &v), 403);
+		assert_string_equal(rig_str(js_get(v, "error"), "code"), "denied");
+	}
 }
 
 static void test_agent_of_a_directory(void **state)
@@ -406,6 +425,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mixins_in_order),
+		cmocka_unit_test(test_claimed_origins),
 		cmocka_unit_test(test_agent_of_a_directory),
 		cmocka_unit_test(test_files_are_written),
 		cmocka_unit_test(test_network),

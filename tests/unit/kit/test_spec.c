@@ -789,8 +789,8 @@ static void test_aliases(void **state)
 	}
 	/* a fault in what is named is told where it was written */
 	assert_int_equal(
-		decode(&bad, HEAD BOX "setup:\n  startup:\n    - &s {words: [x]}\n    - *s\n",
-			NULL, &e),
+		decode(&bad, HEAD BOX "setup:\n  startup:\n    - &s {words: [x]}\n    - *s\n", NULL,
+			&e),
 		-EINVAL);
 	assert_string_equal(e.msg, "spec.yaml:7:11: unknown field 'words' in setup.startup");
 }
