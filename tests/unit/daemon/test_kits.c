@@ -121,8 +121,7 @@ static void test_mixins_in_order(void **state)
 static void test_claimed_origins(void **state)
 {
 	static const char *const origins[] = {"git+https://h/x", "oci://h.example/x:1",
-		"git+https://h/x#ref=0123456789abcdef0123456789abcdef01234567", "/etc",
-		"builtin:box"};
+		"git+https://h/x#ref=0123456789abcdef0123456789abcdef01234567", "/etc"};
 	char text[512];
 	const struct js *v;
 
