@@ -8,7 +8,7 @@ _sbx()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local verb=${COMP_WORDS[1]} words=""
-	local making="--name --kit --template --pull --cpus --memory --disk --isolation --env --env-file --mask --allow --deny --allow-network --deny-network --plan --quiet --json"
+	local making="--name --kit --kit-arg --kit-args-file --approve-kits --template --pull --cpus --memory --disk --isolation --env --env-file --mask --allow --deny --allow-network --deny-network --plan --quiet --json"
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
@@ -41,8 +41,8 @@ _sbx()
 	approve) words="--deny --remember --follow --json" ;;
 	secret) words="--sandbox --host --env --placeholder --header --format --in --path --name --value --quiet --command --refresh --from-env --all --dry-run --services --force --json" ;;
 	audit | settings) words="--json" ;;
-	kit) words="--json --kit --kit-arg --key --sign --output --force" ;;
 	env) words="--name --env-arg --env-args-file --auto-approve --skip-host-commands --detached --force --quiet --json" ;;
+	kit) words="--json --wide --kit --kit-arg --key --sign --output --force" ;;
 	image) words="--json --quiet --force --name" ;;
 	daemon) words="--detached --json" ;;
 	esac
@@ -87,7 +87,7 @@ _sbx()
 		;;
 	kit)
 		if [ "$COMP_CWORD" -eq 2 ]; then
-			mapfile -t COMPREPLY < <(compgen -W "validate inspect pack push pull sign verify keygen ls" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "validate inspect pack push pull sign verify keygen approvals ls" -- "$cur")
 		else
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		fi

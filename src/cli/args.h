@@ -40,6 +40,7 @@ struct run_args {
 	const char *isolation;
 	const char *kits[ARGS_KITS_MAX];
 	size_t n_kits;
+	struct args_env kit_args; /* NAME or KIT.NAME; read by birth_kits_args_file() */
 	const char *masks[ARGS_MASKS_MAX];
 	size_t n_masks;
 	long cpus; /* 0: not given, or automatic */
@@ -49,7 +50,7 @@ struct run_args {
 	size_t n_workspaces;
 	char **args; /* after "--"; borrowed */
 	size_t n_args;
-	bool cpus_given, json, quiet, detached, plan, no_approve;
+	bool cpus_given, json, quiet, detached, plan, no_approve, approve_kits;
 	struct {
 		const char *decision, *resource; /* --allow, --deny; as they were given */
 	} rules[ARGS_RULES_MAX];

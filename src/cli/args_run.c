@@ -11,6 +11,9 @@ enum {
 	K_ENV_FILE,
 	K_ISOLATION,
 	K_KIT,
+	K_KIT_ARG,
+	K_KIT_ARGS_FILE,
+	K_APPROVE_KITS,
 	K_JSON,
 	K_PLAN,
 	K_KEYS,
@@ -24,6 +27,11 @@ enum {
 static const struct argp_option options[] = {
 	{"name", K_NAME, "NAME", 0, "Name of the sandbox (default: AGENT-FOLDER)", 0},
 	{"kit", K_KIT, "KIT", 0, "Add a kit; may be given again", 0},
+	{"kit-arg", K_KIT_ARG, "[KIT.]NAME=VALUE", 0, "A value for an argument of a kit", 0},
+	{"kit-args-file", K_KIT_ARGS_FILE, "FILE", 0, "Values for arguments of kits, one a line",
+		0},
+	{"approve-kits", K_APPROVE_KITS, NULL, 0,
+		"Approve all that the kits ask for, without a question", 0},
 	{"template", 't', "IMAGE", 0,
 		"Root image (see sbx image ls), or a reference such as "
 		"docker.io/library/debian:12",
@@ -63,6 +71,7 @@ void run_args_fini(struct run_args *a)
 	if (!a)
 		return;
 	env_fini(&a->env.list);
+	env_fini(&a->kit_args.list);
 	free(a->workspaces);
 	*a = (struct run_args){0};
 }
@@ -80,6 +89,16 @@ static int add_kit(struct parse *p, const char *kit)
 		return err_set(p->e, ERR_INVALID, -EINVAL, "--kit is empty");
 	p->a->kits[p->a->n_kits++] = kit;
 	return 0;
+}
+
+static int add_kit_arg(struct parse *p, const char *arg)
+{
+	const char *is = strchr(arg, '=');
+
+	if (!is || is == arg)
+		return err_set(
+			p->e, ERR_INVALID, -EINVAL, "--kit-arg '%.80s' is not NAME=VALUE", arg);
+	return env_add(&p->a->kit_args.list, arg, p->e);
 }
 
 static int add_rule(struct parse *p, const char *decision, const char *resource)
@@ -146,6 +165,13 @@ static int option(struct parse *p, int key, const char *arg)
 		return set_name(p, arg);
 	case K_KIT:
 		return add_kit(p, arg);
+	case K_KIT_ARG:
+		return add_kit_arg(p, arg);
+	case K_KIT_ARGS_FILE:
+		return args_env_file(&a->kit_args, arg, p->e);
+	case K_APPROVE_KITS:
+		a->approve_kits = true;
+		return 0;
 	case 't':
 		a->template_image = arg;
 		return arg[0] ? 0 : err_set(p->e, ERR_INVALID, -EINVAL, "--template is empty");

@@ -1,4 +1,5 @@
 #include "cli/birth.h"
+#include "cli/birth_kits.h"
 #include "cli/images.h"
 #include "cli/kits.h"
 #include "cli/report.h"
@@ -40,6 +41,8 @@ int birth_prepare(struct run_args *a, bool create, char ret_agent[PATH_MAX], str
 {
 	int r = args_env_load(&a->env, e);
 
+	for (size_t i = 0; r == 0 && i < a->kit_args.n_files; i++)
+		r = birth_kits_args_file(&a->kit_args.list, a->kit_args.files[i], e);
 	if (r < 0)
 		return r;
 	ret_agent[0] = '\0';
@@ -118,9 +121,7 @@ static const char *creation_flag(const struct run_args *a)
 		return "--pull";
 	if (a->n_rules > 0)
 		return strcmp(a->rules[0].decision, "deny") == 0 ? "--deny" : "--allow";
-	if (a->n_masks > 0)
-		return "--mask";
-	return a->n_kits > 0 ? "--kit" : NULL;
+	return a->n_masks > 0 ? "--mask" : NULL;
 }
 
 static bool same_workspaces(const struct run_args *a, const struct js *box)
@@ -197,29 +198,6 @@ int birth_find(struct api *api, const struct run_args *a, const char *agent, str
 	return box_get(api, box_str(js_at(boxes, (size_t)at), "name"), ret_box, e);
 }
 
-/* put_kits() - the first of them is the agent */
-static bool put_kits(struct js *o, const struct kits_at *kits)
-{
-	AUTO_JS list = js_array();
-	bool bad = js_set_str(o, "agent", kits->v[0].path);
-
-	if (kits->v[0].origin[0])
-		bad |= js_set_str(o, "agent_origin", kits->v[0].origin);
-	for (size_t i = 1; i < kits->n; i++) {
-		struct js *one;
-
-		if (!kits->v[i].origin[0]) {
-			bad |= js_add_str(list, kits->v[i].path);
-			continue;
-		}
-		one = js_object();
-		bad |= js_set_str(one, "path", kits->v[i].path);
-		bad |= js_set_str(one, "origin", kits->v[i].origin);
-		bad |= js_add(list, one);
-	}
-	return bad | js_set(o, "kits", TAKE(list));
-}
-
 static bool put_lists(struct js *o, const struct run_args *a)
 {
 	struct js *workspaces = js_array(), *env = js_object();
@@ -271,7 +249,7 @@ static struct js *create_body(
 	struct js *o = js_object();
 	bool bad = js_set_str(o, "name", name);
 
-	bad |= put_kits(o, kits);
+	bad |= birth_kits_put(o, a, kits);
 	bad |= put_lists(o, a);
 	bad |= put_policy(o, a);
 	if (a->cpus)
@@ -354,12 +332,25 @@ static int need_image(struct api *api, const struct run_args *a, struct js *body
 	return r;
 }
 
-int birth_create(struct api *api, const struct run_args *a, const char *agent, const char *name,
-	struct js **ret_box, struct err *e)
+/* make() - a sandbox or a plan; the image that a kit names is fetched first when it is not here */
+static int make(struct api *api, const struct run_args *a, bool plan, const struct js *body,
+	struct js **ret, struct err *e)
+{
+	char id[64], missing[IMAGE_REF_MAX + 1];
+	int r = send_create(api, plan, body, ret, e);
+
+	image_ref_of_missing(e, missing);
+	if (r == 0 || !missing[0] || a->pull == IMAGE_PULL_NEVER)
+		return r;
+	*e = (struct err){0};
+	r = pull(api, a, missing, IMAGE_PULL_MISSING, id, e);
+	return r == 0 ? send_create(api, plan, body, ret, e) : r;
+}
+
+static int make_body(struct api *api, const struct run_args *a, const char *agent, const char *name,
+	struct js **ret, struct err *e)
 {
 	const char *refs[ARGS_KITS_MAX + 1] = {agent};
-	char id[64], missing[IMAGE_REF_MAX + 1];
-	AUTO_JS body = NULL;
 	AUTO(kits_at) kits = {0};
 	int r;
 
@@ -367,21 +358,50 @@ int birth_create(struct api *api, const struct run_args *a, const char *agent, c
 	r = kits_find(refs, a->n_kits + 1, &api->paths, a->quiet, &kits, e);
 	if (r < 0)
 		return r;
-	body = create_body(a, &kits, name);
-	if (!body)
-		return err_sys(e, -ENOMEM, "write the request");
-	r = need_image(api, a, body, e);
+	*ret = create_body(a, &kits, name);
+	return *ret ? 0 : err_sys(e, -ENOMEM, "write the request");
+}
+
+int birth_compare(struct api *api, const struct run_args *a, const char *agent,
+	const struct js *box, struct err *e)
+{
+	const char *name = box_str(box, "name");
+	AUTO_JS body = NULL;
+	AUTO_JS plan = NULL;
+	struct err why = {0};
+
+	if (!birth_kits_outside(a) && a->kit_args.list.n == 0)
+		return 0;
+	if (make_body(api, a, agent, name, &body, &why) < 0 ||
+		make(api, a, true, body, &plan, &why) < 0) {
+		report_note(
+			"the kits cannot be read now (%s): sandbox '%s' goes on with those it was "
+			"made with",
+			why.msg, name);
+		return 0;
+	}
+	return birth_kits_compare(box, plan, e);
+}
+
+int birth_create(struct api *api, const struct run_args *a, const char *agent, const char *name,
+	struct js **ret_box, struct err *e)
+{
+	AUTO_JS body = NULL;
+	AUTO_JS plan = NULL;
+	int r = make_body(api, a, agent, name, &body, e);
+
+	if (r == 0)
+		r = need_image(api, a, body, e);
 	if (r < 0)
 		return r;
 	if (!a->plan && !a->quiet)
 		warn_of_home(a);
-	r = send_create(api, a->plan, body, ret_box, e);
-	image_ref_of_missing(e, missing);
-	if (r < 0 && missing[0] && a->pull != IMAGE_PULL_NEVER) { /* of a kit */
-		*e = (struct err){0};
-		r = pull(api, a, missing, IMAGE_PULL_MISSING, id, e);
+	if (!a->plan && birth_kits_outside(a)) {
+		r = make(api, a, true, body, &plan, e);
 		if (r == 0)
-			r = send_create(api, a->plan, body, ret_box, e);
+			r = birth_kits_approve(a, plan, body, e);
 	}
+	if (r == 0)
+		r = make(api, a, a->plan, body, ret_box, e);
 	return r < 0 ? err_wrap(e, r, "create sandbox '%s'", name) : 0;
 }

@@ -27,6 +27,10 @@ int birth_find(struct api *api, const struct run_args *a, const char *agent, str
 int birth_create(struct api *api, const struct run_args *a, const char *agent, const char *name,
 	struct js **ret_box, struct err *e) MUST_USE;
 
+/* birth_compare() - kits were given for a sandbox that is there: are they those it was made with? */
+int birth_compare(struct api *api, const struct run_args *a, const char *agent,
+	const struct js *box, struct err *e) MUST_USE;
+
 /* birth_choose() - pure: the index in @boxes of the sandbox of @agent on @primary, or -1 and in
  * @ret_name a free name. @is_kit: @agent is the path of a kit, whose own name is not known here.
  */

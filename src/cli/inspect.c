@@ -1,5 +1,6 @@
 #include "base/escape.h"
 #include "cli/box.h"
+#include "cli/kits_print.h"
 #include "cli/network.h"
 #include "cli/report.h"
 #include "cli/touched.h"
@@ -90,14 +91,13 @@ static void print_network(const struct js *network)
 	print_egress("Vault:", js_get(network, "vault"));
 }
 
-static void print_text(const struct js *box)
+static void print_text(struct api *api, const struct js *box)
 {
 	char cpus[24];
 
 	field("Name:", box_str(box, "name"));
 	field("Id:", box_str(box, "id"));
 	field("Agent:", box_str(box, "agent"));
-	print_list("Kits:", js_get(js_get(box, "plan"), "kits"));
 	field("State:", box_str(box, "status"));
 	if (box_str(box, "reason")[0])
 		field("Reason:", box_str(box, "reason"));
@@ -118,6 +118,7 @@ static void print_text(const struct js *box)
 	}
 	print_list("Ports:", js_get(box, "ports"));
 	print_network(js_get(box, "network"));
+	kits_print(api, box);
 	field("Plan:", box_str(box, "plan_hash"));
 	print_list("Notes:", js_get(box, "notes"));
 	touched_print(box);
@@ -142,7 +143,7 @@ int verb_inspect(int argc, char **argv)
 	if (api_open(&api, API_START, &e) < 0 || box_get(&api, a.words[0], &box, &e) < 0)
 		return report_err(&e, CLI_FAIL);
 	if (!(a.given & OPT_JSON))
-		print_text(box);
+		print_text(&api, box);
 	else if (box_print(box, &e) < 0)
 		return report_err(&e, CLI_FAIL);
 	return report_flush();

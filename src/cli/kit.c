@@ -290,6 +290,7 @@ int verb_kit(int argc, char **argv)
 		{"sign", kit_sign, "with a private key"},
 		{"verify", kit_verify, "is it signed, and by a key that is trusted?"},
 		{"keygen", kit_keygen, "a pair of keys to sign with"},
+		{"approvals", kit_approvals, "ls and rm: what was approved"},
 		{"ls", kit_ls, "the built-in ones"},
 	};
 

@@ -13,6 +13,7 @@ int kit_verb_write(const char *path, bool force, const void *p, size_t len, unsi
 /* kit_verb_zip_name() - does @path end in .zip? A kit is recognised as a ZIP file by its name. */
 int kit_verb_zip_name(const char *path, struct err *e) MUST_USE;
 
+int kit_approvals(int argc, char **argv);
 int kit_push(int argc, char **argv);
 int kit_pull(int argc, char **argv);
 int kit_sign(int argc, char **argv);

@@ -8,6 +8,7 @@
 #include "cli/attach.h"
 #include "cli/birth.h"
 #include "cli/join.h"
+#include "cli/needs.h"
 #include "cli/network.h"
 #include "cli/report.h"
 #include "cli/touched.h"
@@ -30,6 +31,8 @@ static int ready(struct run *r, struct err *e)
 	char name[NAME_MAX_LEN + 1];
 	int n = birth_find(&r->api, r->a, r->agent, &r->box, name, e);
 
+	if (n == 0 && r->box && !r->a->plan)
+		n = birth_compare(&r->api, r->a, r->agent, r->box, e);
 	if (n < 0 || r->box)
 		return n;
 	n = birth_here(r->a, e);
@@ -62,6 +65,19 @@ static void tell_network(struct run *r)
 	report_note("network: %s", line);
 }
 
+/* tell_needs() - what its kits want of credentials, before it starts and does without */
+static void tell_needs(struct run *r)
+{
+	AUTO_JS box = NULL;
+	struct err silent = {0};
+
+	if (box_get(&r->api, box_str(r->box, "name"), &box, &silent) < 0)
+		return;
+	needs_read(&r->api, box);
+	if (!r->a->quiet)
+		needs_tell(&r->api, box);
+}
+
 static int start(struct run *r, struct err *e)
 {
 	AUTO_JS started = NULL;
@@ -70,6 +86,7 @@ static int start(struct run *r, struct err *e)
 
 	if (strcmp(box_str(r->box, "status"), "running") == 0)
 		return 0;
+	tell_needs(r);
 	n = box_start(&r->api, box_str(r->box, "name"), r->a->quiet, &started, e);
 	if (n < 0 || r->a->quiet)
 		return n;
