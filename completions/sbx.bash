@@ -8,11 +8,11 @@ _sbx()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local verb=${COMP_WORDS[1]} words=""
-	local making="--name --kit --kit-arg --kit-args-file --approve-kits --template --pull --cpus --memory --disk --isolation --env --env-file --mask --allow --deny --allow-network --deny-network --plan --quiet --json"
+	local making="--name --kit --kit-arg --kit-args-file --approve-kits --template --pull --cpus --memory --disk --isolation --env --env-file --mask --publish --allow --deny --allow-network --deny-network --plan --quiet --json"
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words="run create exec attach ls inspect start stop pause resume rm cp logs policy approve secret settings audit kit env image daemon diagnose version completion help"
+		words="run create exec attach ls inspect start stop pause resume rm cp logs ports policy approve secret settings audit kit env image daemon diagnose version completion help"
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		return
 	fi
@@ -34,6 +34,7 @@ _sbx()
 	ls) words="--json --quiet" ;;
 	inspect | start | pause | resume | diagnose | version) words="--json" ;;
 	stop) words="--time --json" ;;
+	ports) words="--publish --unpublish --json" ;;
 	rm) words="--all --force --json" ;;
 	cp) words="--follow-link --json" ;;
 	logs) words="--follow --console --tail --raw --json" ;;
@@ -57,7 +58,7 @@ _sbx()
 		fi
 		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -d -- "$cur")
 		;;
-	exec | attach | inspect | start | stop | pause | resume | rm | logs)
+	exec | attach | inspect | start | stop | pause | resume | rm | logs | ports)
 		mapfile -t COMPREPLY < <(compgen -W "$(_sbx_names)" -- "$cur")
 		;;
 	cp)
@@ -110,7 +111,7 @@ _sbx()
 		mapfile -t COMPREPLY < <(compgen -W "bash zsh fish" -- "$cur")
 		;;
 	help)
-		words="run create exec attach ls inspect start stop pause resume rm cp logs policy approve secret settings audit kit env image daemon diagnose version completion"
+		words="run create exec attach ls inspect start stop pause resume rm cp logs ports policy approve secret settings audit kit env image daemon diagnose version completion"
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		;;
 	esac

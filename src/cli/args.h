@@ -20,6 +20,16 @@ enum args_mode { ARGS_EXIT, ARGS_SILENT };
 #define ARGS_RULES_MAX	   64
 #define ARGS_MASKS_MAX	   32
 
+/* An option that may be given again. */
+#define ARGS_LIST_MAX 32
+struct args_list {
+	const char *v[ARGS_LIST_MAX];
+	size_t n;
+};
+/* args_list_add() - @option names it in errors */
+int args_list_add(
+	struct args_list *list, const char *option, const char *text, struct err *e) MUST_USE;
+
 /* Variables as they were given; args_env_load() reads the files. */
 struct args_env {
 	struct env_list list;
@@ -43,6 +53,7 @@ struct run_args {
 	struct args_env kit_args; /* NAME or KIT.NAME; read by birth_kits_args_file() */
 	const char *masks[ARGS_MASKS_MAX];
 	size_t n_masks;
+	struct args_list ports; /* SPECs */
 	long cpus; /* 0: not given, or automatic */
 	int64_t memory, disk;
 	struct args_env env;
@@ -102,12 +113,16 @@ struct kit_args_cli {
 int kit_args_parse(int argc, char **argv, enum args_mode mode, const struct kit_form *form,
 	struct kit_args_cli *ret_args, struct err *e) MUST_USE;
 
-/* secret set-custom */
-#define ARGS_LIST_MAX 16
-struct args_list {
-	const char *v[ARGS_LIST_MAX];
-	size_t n;
+/* ports */
+struct ports_args {
+	const char *name;
+	struct args_list publish, unpublish; /* SPECs */
+	bool json;
 };
+int ports_args_parse(int argc, char **argv, enum args_mode mode, struct ports_args *ret_args,
+	struct err *e) MUST_USE;
+
+/* secret set-custom */
 struct custom_args { /* NULL: not given */
 	const char *name, *placeholder, *header, *format, *path, *sandbox;
 	const char *value, *from_env, *command; /* at most one of them */

@@ -54,25 +54,17 @@ struct parse {
 	struct err *e;
 };
 
-static int add(struct args_list *l, const char *arg, const char *what, struct err *e)
-{
-	if (l->n == ARGS_LIST_MAX)
-		return err_set(e, ERR_LIMIT, -E2BIG, "more than %d times %s", ARGS_LIST_MAX, what);
-	l->v[l->n++] = arg;
-	return 0;
-}
-
 static int option(struct parse *p, int key, const char *arg)
 {
 	struct custom_args *a = p->a;
 
 	switch (key) {
 	case K_HOST:
-		return add(&a->hosts, arg, "--host", p->e);
+		return args_list_add(&a->hosts, "--host", arg, p->e);
 	case K_ENV:
-		return add(&a->env, arg, "--env", p->e);
+		return args_list_add(&a->env, "--env", arg, p->e);
 	case K_IN:
-		return add(&a->places, arg, "--in", p->e);
+		return args_list_add(&a->places, "--in", arg, p->e);
 	case K_PLACEHOLDER:
 		a->placeholder = arg;
 		return 0;

@@ -46,6 +46,8 @@ static const struct argp_option options[] = {
 		"Hide the contents of files with such a name; may be given again", 0},
 	{"env", 'e', "NAME[=VALUE]", 0, "Set a variable inside; without value: as it is here", 0},
 	{"env-file", K_ENV_FILE, "FILE", 0, "Variables from a file, one a line", 0},
+	{"publish", 'p', "SPEC", 0,
+		"Publish [[HOSTIP:]HOSTPORT:]PORT[/tcp] on this host; may be given again", 0},
 	{"allow", K_ALLOW, "RESOURCE", 0,
 		"Let it reach these hosts (see sbx policy); may be given again", 0},
 	{"allow-network", 0, NULL, OPTION_ALIAS, NULL, 0},
@@ -201,6 +203,8 @@ static int option(struct parse *p, int key, const char *arg)
 		return add_rule(p, "allow", arg);
 	case K_DENY:
 		return add_rule(p, "deny", arg);
+	case 'p':
+		return args_list_add(&a->ports, "--publish", arg, p->e);
 	case 'd':
 		a->detached = true;
 		return 0;

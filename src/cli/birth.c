@@ -157,6 +157,9 @@ static int check_existing(
 	}
 	if (!flag && a->n_workspaces > 0 && !same_workspaces(a, box))
 		flag = a->n_workspaces > 1 ? "more workspaces" : ":ro";
+	if (!flag && a->ports.n > 0)
+		report_note("--publish is for a new sandbox: sbx ports %s --publish %s", name,
+			a->ports.v[0]);
 	if (!flag)
 		return 0;
 	(void)err_set(e, ERR_CONFLICT, -EEXIST,
@@ -201,7 +204,7 @@ int birth_find(struct api *api, const struct run_args *a, const char *agent, str
 static bool put_lists(struct js *o, const struct run_args *a)
 {
 	struct js *workspaces = js_array(), *env = js_object();
-	struct js *masks = js_array();
+	struct js *masks = js_array(), *ports = js_array();
 	bool bad = false;
 
 	for (size_t i = 0; i < a->n_workspaces; i++) {
@@ -219,6 +222,9 @@ static bool put_lists(struct js *o, const struct run_args *a)
 	}
 	for (size_t i = 0; i < a->n_masks; i++)
 		bad |= js_add_str(masks, a->masks[i]);
+	for (size_t i = 0; i < a->ports.n; i++)
+		bad |= js_add_str(ports, a->ports.v[i]);
+	bad |= js_set(o, "ports", ports);
 	bad |= js_set(o, "masks", masks);
 	bad |= js_set(o, "workspaces", workspaces);
 	return bad | js_set(o, "env", env);

@@ -79,6 +79,12 @@ static void print_counts(const char *label, const struct js *counts)
 	field(label, text);
 }
 
+static void print_ports(const struct js *ports)
+{
+	for (size_t i = 0; i < js_len(ports); i++)
+		field(i ? "" : "Ports:", box_str(js_at(ports, i), "label"));
+}
+
 static void print_network(const struct js *network)
 {
 	const struct js *policy = js_get(network, "policy");
@@ -116,7 +122,7 @@ static void print_text(struct api *api, const struct js *box)
 		field("Idle since:", box_str(box, "idle_since"));
 		field("Stops at:", box_str(box, "idle_stop_at"));
 	}
-	print_list("Ports:", js_get(box, "ports"));
+	print_ports(js_get(box, "ports"));
 	print_network(js_get(box, "network"));
 	kits_print(api, box);
 	field("Plan:", box_str(box, "plan_hash"));

@@ -23,9 +23,10 @@ static void ports_cell(struct cell *c, const struct js *box)
 	size_t pos = 0;
 
 	for (size_t i = 0; i < js_len(ports) && pos < sizeof(raw); i++) {
-		const char *s = js_str(js_at(ports, i));
+		const struct js *p = js_at(ports, i);
+		const char *s = box_str(p, "label");
 
-		if (s)
+		if (s[0])
 			pos += (size_t)snprintf(
 				raw + pos, sizeof(raw) - pos, "%s%s", pos ? ", " : "", s);
 	}

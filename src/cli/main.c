@@ -21,6 +21,7 @@ static const struct verb verbs[] = {
 	{"rm", verb_rm, "remove sandboxes and all that is in them"},
 	{"cp", verb_cp, "copy files into or out of a sandbox"},
 	{"logs", verb_logs, "show what the agent or the kernel printed"},
+	{"ports", verb_ports, "show, publish and take back ports of a sandbox"},
 	{"policy", verb_policy,
 		"what sandboxes may reach: init, allow, deny, ask, rm, ls, check, log"},
 	{"approve", verb_approve, "answer requests that wait for a yes or no"},

@@ -31,6 +31,7 @@ int verb_logs(int argc, char **argv);
 int verb_ls(int argc, char **argv);
 int verb_approve(int argc, char **argv);
 int verb_policy(int argc, char **argv);
+int verb_ports(int argc, char **argv);
 int verb_pause(int argc, char **argv);
 int verb_resume(int argc, char **argv);
 int verb_rm(int argc, char **argv);

@@ -30,6 +30,8 @@ static const struct route routes[] = {
 	{"POST", {"sandboxes", "{name}", "stream"}, UPGRADE, {0}, api_stream},
 	{"GET", {"sandboxes", "{name}", "logs"}, 0, {"kind", "tail", "follow"}, api_logs},
 	{"GET", {"sandboxes", "{name}", "usage"}, 0, {0}, api_usage},
+	{"GET", {"sandboxes", "{name}", "ports"}, 0, {0}, api_ports},
+	{"POST", {"sandboxes", "{name}", "ports"}, BODY, {0}, api_ports_change},
 	{"GET", {"images"}, 0, {0}, api_images},
 	{"DELETE", {"images", "{id}"}, 0, {0}, api_image_remove},
 	{"GET", {"policy"}, 0, {"sandbox"}, api_policy},

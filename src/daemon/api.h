@@ -41,6 +41,9 @@ int api_stream(struct api_call *a, struct err *e);
 int api_usage(struct api_call *a, struct err *e);
 /* api_must_run() - 0, or that it does not run and what to do */
 int api_must_run(struct sandbox *s, struct err *e) MUST_USE;
+/* api_ports.c */
+int api_ports(struct api_call *a, struct err *e);
+int api_ports_change(struct api_call *a, struct err *e);
 /* api_logs.c, api_follow.c */
 int api_logs(struct api_call *a, struct err *e);
 /* api_policy.c */

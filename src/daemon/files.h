@@ -17,6 +17,7 @@
 #define FILE_MACHINE_LOG   "machine.log"
 #define FILE_FRONT_LOG	   "front.log"
 #define FILE_VAULT_LOG	   "vault.log"
+#define FILE_PORTS	   "ports.json" /* what is published, once it differs from the plan */
 #define FILE_LOCK	   "machine.lock" /* flock'ed as long as machine or engine lives */
 
 #define CONSOLE_MAX	(1U << 20)

@@ -1,4 +1,4 @@
-#include "daemon/sandbox.h"
+#include "daemon/ports.h"
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -10,6 +10,11 @@ struct sandbox *sandbox_new(struct daemon *d, struct plan *plan, const struct st
 
 	if (!s)
 		return NULL;
+	s->ports = ports_new();
+	if (!s->ports) {
+		free(s);
+		return NULL;
+	}
 	s->d = d;
 	s->plan = plan;
 	s->row = *row;
@@ -30,6 +35,7 @@ struct sandbox *sandbox_new(struct daemon *d, struct plan *plan, const struct st
 
 static void box_free(struct sandbox *s)
 {
+	ports_free(s->ports); /* its thread may be about to use the rest */
 	own_close_fd(&s->link_fd);
 	own_close_fd(&s->pidfd);
 	own_close_fd(&s->boot_fd);

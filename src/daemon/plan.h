@@ -123,8 +123,9 @@ struct plan_port {
 	uint16_t container;
 	uint16_t host; /* 0: any that is free */
 	const char *protocol; /* "" (TCP, IPv4 only), "tcp", "udp" */
+	const char *address; /* of the host; "": both loopback addresses; NULL: as protocol says */
 	const char *name; /* NULL: none */
-	const char *kit;
+	const char *kit; /* NULL: the user's own */
 };
 
 struct plan {

@@ -1,4 +1,5 @@
 #include "daemon/plan.h"
+#include "daemon/port_spec.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -149,8 +150,11 @@ static void take_port(struct js_reader *rd, void *item)
 	if (rd->r == 0 && p->protocol[0] && strcmp(p->protocol, "tcp") != 0 &&
 		strcmp(p->protocol, "udp") != 0)
 		js_fault(rd, "protocol", "must be tcp or udp");
+	p->address = opt_str(rd, "address", PORT_ADDRESS_MAX - 1);
+	if (rd->r == 0 && p->address && p->address[0] && !port_spec_address(p->address))
+		js_fault(rd, "address", "must be a loopback address");
 	p->name = opt_str(rd, "name", TEXT_MAX);
-	p->kit = js_want_str(rd, "kit", NAME_MAX_);
+	p->kit = opt_str(rd, "kit", NAME_MAX_);
 }
 
 /* read_list() - @l as part of @path ("" or "credentials[3].") */

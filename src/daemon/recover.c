@@ -1,5 +1,6 @@
 #include "daemon/sandbox.h"
 #include "daemon/files.h"
+#include "daemon/ports.h"
 #include "daemon/proc.h"
 #include "daemon/watch.h"
 #include "base/clock.h"
@@ -346,6 +347,8 @@ int recover(struct daemon *d, struct err *e)
 	deadline = clock_ms() + ADOPT_MS;
 	for (size_t i = 0; i < n; i++) {
 		wait_hello(all[i], deadline);
+		if (all[i]->link_fd >= 0)
+			ports_open(all[i]);
 		if (status_has_machine(sandbox_status(all[i])) && all[i]->ending_since)
 			(void)!watch_settled(all[i], deadline);
 		sandbox_put(all[i]);

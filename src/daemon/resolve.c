@@ -33,6 +33,7 @@ static int read_create(struct resolving *s)
 	s->memory_bytes = js_take_int(&rd, "memory_bytes", 0, INT64_MAX, 0);
 	s->disk_bytes = js_take_int(&rd, "disk_bytes", 0, INT64_MAX, 0);
 	s->env = js_take_object(&rd, "env");
+	s->ports = js_take_array(&rd, "ports", PLAN_PORTS_MAX);
 	s->policy = js_take_array(&rd, "policy", RULES_LIST_MAX);
 	s->template = js_take_str(&rd, "template", 256, "");
 	s->isolation = js_take_str(&rd, "isolation", 16, "auto");

@@ -24,7 +24,7 @@ struct resolving {
 	const char *approve; /* digest of the kits that a person has seen and approved; "" */
 	const char *agent, *agent_origin, *template, *isolation; /* agent_origin may be NULL */
 	int64_t cpus, memory_bytes, disk_bytes;
-	const struct js *env, *workspaces, *masks, *policy, *kit_list, *kit_args;
+	const struct js *env, *workspaces, *masks, *policy, *ports, *kit_list, *kit_args;
 	struct js *image_meta; /* owned */
 	const char *workdir; /* of the image; "": none */
 	char cwd[PATH_MAX];
@@ -46,6 +46,8 @@ void resolve_image_env(struct resolving *s, struct js *env);
 void resolve_image_argv(struct resolving *s, const char *key, struct js *argv);
 /* resolve_places() - workspaces, cwd */
 int resolve_places(struct resolving *s) MUST_USE;
+/* resolve_mounts() - volumes and ports; resolve_kits_write() calls it */
+int resolve_mounts(struct resolving *s) MUST_USE;
 /* resolve_kits_write() - what the kits say, and what they put into the guest: after the places */
 int resolve_kits_write(struct resolving *s, struct plan_files *files) MUST_USE;
 #endif

@@ -303,34 +303,6 @@ static void write_commands(struct resolving *s)
 	put(s, "startup", TAKE(startup));
 }
 
-static void write_mounts(struct resolving *s)
-{
-	const struct kit_parts *p = &s->kit->parts;
-	AUTO_JS volumes = js_array();
-	AUTO_JS ports = js_array();
-
-	for (size_t i = 0; i < p->n_volumes; i++) {
-		const struct kit_volume *v = &p->volumes[i];
-		AUTO_JS o = js_object();
-
-		s->bad |= js_set_str(o, "path", v->path) || js_set_bool(o, "tmpfs", v->tmpfs) ||
-			  (v->bytes && js_set_int(o, "bytes", (int64_t)v->bytes)) ||
-			  (v->mode && js_set_int(o, "mode", v->mode)) ||
-			  js_set_str(o, "kit", kit_at(s, v->at)) || js_add(volumes, TAKE(o));
-	}
-	for (size_t i = 0; i < p->n_ports; i++) {
-		const struct kit_port *port = &p->ports[i];
-		AUTO_JS o = js_object();
-
-		s->bad |= js_set_int(o, "container", port->container) ||
-			  js_set_str(o, "protocol", port->protocol) ||
-			  set_text(o, "name", port->name) ||
-			  js_set_str(o, "kit", kit_at(s, port->at)) || js_add(ports, TAKE(o));
-	}
-	put(s, "volumes", TAKE(volumes));
-	put(s, "ports", TAKE(ports));
-}
-
 static void write_argv(struct resolving *s, const char *key, bool tty)
 {
 	const struct kit_plan *p = s->kit;
@@ -440,7 +412,7 @@ int resolve_kits_write(struct resolving *s, struct plan_files *files)
 	write_network(s, &dropped);
 	write_credentials(s);
 	write_commands(s);
-	write_mounts(s);
 	write_instructions(s);
-	return write_files(s, files);
+	r = resolve_mounts(s);
+	return r == 0 ? write_files(s, files) : r;
 }

@@ -12,6 +12,8 @@
 #include "daemon/status.h"
 #include "link/link.h"
 
+struct ports;
+
 #define SANDBOX_REPLIES	 16 /* questions to one machine at a time */
 #define SANDBOX_START_MS 60000
 #define SANDBOX_BUSY_MS	 120000 /* longer than any operation: waiting ends by itself */
@@ -65,6 +67,7 @@ struct sandbox {
 		int64_t at, used_ms; /* of the last look; at 0: none */
 		uint64_t moved, cpu_ms;
 	} idle; /* idle.c */
+	struct ports *ports; /* published; with a lock of its own */
 	struct egress egress; /* front and vault */
 	int log_fd; /* memfd with the machine's stderr; -1 */
 };

@@ -1,6 +1,7 @@
 #include "daemon/agent.h"
 #include "daemon/boot.h"
 #include "daemon/files.h"
+#include "daemon/ports.h"
 #include "daemon/proc.h"
 #include "daemon/watch.h"
 #include "base/clock.h"
@@ -431,6 +432,8 @@ static int run(struct starting *st, struct err *e)
 		r = provision(st, e);
 	if (r == 0)
 		r = wanted(s, e);
+	if (r == 0)
+		ports_open(s);
 	return r == 0 ? sandbox_move(s, STATUS_RUNNING, "", e) : r;
 }
 

@@ -1,4 +1,5 @@
 #include "daemon/idle.h"
+#include "daemon/ports.h"
 #include "daemon/sandbox.h"
 #include "daemon/view.h"
 #include <stdio.h>
@@ -37,14 +38,15 @@ static bool view_workspaces(struct js *o, const struct plan *p)
 }
 
 /* view_notes() - of the plan, what the last start could not put in force, what is broken now */
-static bool view_notes(struct js *o, const struct plan *p, const char *note, const char *trouble,
-	const char *egress)
+static bool view_notes(
+	struct sandbox *s, struct js *o, const char *note, const char *trouble, const char *egress)
 {
 	AUTO_JS list = js_array();
 	bool bad = false;
 
-	for (size_t i = 0; i < js_len(p->notes); i++)
-		bad |= js_add_str(list, js_str(js_at(p->notes, i)));
+	for (size_t i = 0; i < js_len(s->plan->notes); i++)
+		bad |= js_add_str(list, js_str(js_at(s->plan->notes, i)));
+	bad |= ports_notes(s, list);
 	if (note[0])
 		bad |= js_add_str(list, note);
 	if (trouble[0])
@@ -96,8 +98,8 @@ struct js *sandbox_view(struct sandbox *s, bool with_plan)
 	bad |= js_set_copy(o, "env", p->env);
 	bad |= js_set_str(o, "cwd", p->cwd);
 	bad |= js_set_str(o, "user", p->user);
-	bad |= js_set(o, "ports", js_array());
-	bad |= view_notes(o, p, row.note, trouble, egress);
+	bad |= ports_view(s, o);
+	bad |= view_notes(s, o, row.note, trouble, egress);
 	if (with_plan) {
 		AUTO_FD dir = sandbox_dir(s, NULL);
 

@@ -1,5 +1,6 @@
 #include "daemon/watch.h"
 #include "daemon/files.h"
+#include "daemon/ports.h"
 #include "daemon/proc.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -239,6 +240,7 @@ static void settle(struct sandbox *s, bool lock_free)
 	own_close_fd(&s->pidfd);
 	own_close_fd(&s->boot_fd);
 	(void)pthread_mutex_unlock(&s->lock);
+	ports_close(s);
 	egress_stop(s);
 	machine_forget(s->id);
 	if (status_has_machine(sandbox_status(s)))

@@ -11,7 +11,7 @@
 
 #define AGENT_LIST_MAX	  4096 /* items of any list */
 #define AGENT_MOUNT_MAX	  64
-#define AGENT_VOLUME_MAX  32
+#define AGENT_VOLUME_MAX  64
 #define AGENT_CA_MAX	  8192
 #define AGENT_VERSION	  5 /* of HELLO */
 #define AGENT_SESSION_MAX 32
