@@ -51,12 +51,31 @@ static void free_setup(struct agent_setup *m)
 		free(m->env.v);
 	for (size_t i = 0; m && i < m->n_mounts; i++)
 		free(m->mounts[i].path);
+	for (size_t i = 0; m && i < m->n_volumes; i++)
+		free(m->volumes[i].path);
 	free(m);
+}
+
+static int fill_volumes(const struct plan *p, struct agent_setup *m)
+{
+	for (size_t i = 0; i < p->n_volumes && i < AGENT_VOLUME_MAX; i++) {
+		struct agent_volume *v = &m->volumes[m->n_volumes];
+
+		*v = (struct agent_volume){.flags = p->volumes[i].tmpfs ? AGENT_VOLUME_TMPFS : 0,
+			.mode = p->volumes[i].mode,
+			.bytes = p->volumes[i].bytes,
+			.path = strdup(p->volumes[i].path)};
+		if (!v->path)
+			return -ENOMEM;
+		m->n_volumes++;
+	}
+	return 0;
 }
 
 static int fill_setup(struct sandbox *s, struct agent_setup *m)
 {
 	const struct plan *p = s->plan;
+	int r;
 
 	m->time_ns = (uint64_t)clock_real_ms() * 1000000;
 	if (getrandom(m->entropy, sizeof(m->entropy), 0) != (ssize_t)sizeof(m->entropy))
@@ -80,7 +99,8 @@ static int fill_setup(struct sandbox *s, struct agent_setup *m)
 			return -ENOMEM;
 		m->n_mounts++;
 	}
-	return fill_env(s, &m->env);
+	r = fill_volumes(p, m);
+	return r < 0 ? r : fill_env(s, &m->env);
 }
 
 /* fill_ca() - what the guest shall trust, so that the front can look into its connections */

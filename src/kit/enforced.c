@@ -22,7 +22,13 @@ static const char *const enforced[] = {
 	"environment.variables",
 	"setup",
 	"setup.files.*",
+	"security.*", /* root inside is root of its own kernel, with it or without */
+	"ports.*",
+	"volumes.*",
 	/* schema 1 */
+	"network.publishedPorts.*",
+	"publishedPorts.*",
+	"tmpfs.*",
 	"caps.*",
 	"network",
 	"network.allowedDomains",

@@ -74,10 +74,10 @@ def test_an_agent_with_mixins(rig):
 def test_what_run_does_not_do_it_refuses(rig):
     run = rig.fails("run", "--detached", KITS / "v2-mixin", rig.new_dir())
     assert "is a mixin" in run.err.decode()
-    top = kit(rig, 'schemaVersion: "2"\nkind: sandbox\nname: k\nsandbox: {command: [sh]}\nvolumes: [{path: /x}]\n')
-    assert rig.json("kit", "validate", "--json", top)["not_supported_by_run"] == "volumes"
+    top = kit(rig, 'schemaVersion: "2"\nkind: sandbox\nname: k\nsandbox: {command: [sh], resources: {gpu: "1"}}\n')
+    assert rig.json("kit", "validate", "--json", top)["not_supported_by_run"] == "sandbox.resources.gpu"
     run = rig.fails("run", "--detached", top, rig.new_dir())
-    assert "spec.yaml:5:1: not supported yet by run: volumes" in run.err.decode()
+    assert "spec.yaml:4:38: not supported yet by run: sandbox.resources.gpu" in run.err.decode()
     assert rig.json("ls", "--json") == {"sandboxes": []}
 
 
