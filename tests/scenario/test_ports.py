@@ -295,3 +295,37 @@ def test_fixed_port_that_is_taken_does_not_keep_from_starting(rig, image):
     assert not refused(number)
     box.remove()
     assert refused(number)
+
+
+KIT_PORTS = """\
+schemaVersion: "2"
+kind: mixin
+name: web
+ports:
+  - {container: 8001, name: site}
+  - {container: 8002, protocol: tcp}
+"""
+
+
+def test_ports_of_a_kit_wait_for_an_approval(rig, image):
+    kit = rig.new_dir("kit-web")
+    (kit / "spec.yaml").write_text(KIT_PORTS)
+    made = rig.json("create", "--plan", "--name", "box-kit", "--kit", kit, "shell", rig.new_dir())
+    assert "ports" not in made and any("port 8001" in line for line in made["withheld"])
+    wish = {"name": "box-kit", "agent": "shell", "kits": [str(kit)], "approve": made["kits_digest"]}
+    status, made = rig.api("POST", "/v1/sandboxes?plan=1", wish)
+    assert status == 200 and not made.get("withheld")
+    assert [(p["container"], p["protocol"], p.get("name"), p["kit"]) for p in made["ports"]] == [
+        (8001, "", "site", "web"), (8002, "tcp", None, "web")]
+    assert rig.api("POST", "/v1/sandboxes", wish)[0] == 201
+    shown = rig.boxes()["box-kit"]["ports"]
+    assert [(p["address"], p["port"], p["name"]) for p in shown] == [
+        ("127.0.0.1", 8001, "site"), ("127.0.0.1", 8002, None), ("::1", 8002, None)]
+    assert all(p["host_port"] is None and not p["listening"] for p in shown)
+    rig.ok("ports", "box-kit", "--unpublish", "8001", "--unpublish", "8002")
+    assert rig.boxes()["box-kit"]["ports"] == []
+    (kit / "spec.yaml").write_text(KIT_PORTS.replace("protocol: tcp", "protocol: udp"))
+    digest = rig.api("POST", "/v1/sandboxes?plan=1", {**wish, "approve": None})[1]["kits_digest"]
+    status, said = rig.api("POST", "/v1/sandboxes?plan=1", {**wish, "approve": digest})
+    assert status == 400 and "spec.yaml:6:" in said["error"]["message"] and "UDP" in said["error"]["message"]
+    rig.ok("rm", "--force", "box-kit")
