@@ -69,7 +69,7 @@ def test_kept_over_a_stop(rig, disks):
     rig.ok("stop", disks.name)
     disks.start()
     assert disks.root_ok("cat /var/lib/engine/file; ls /scratch | wc -l; ls /usr/share/doc/bash | grep -c -e copyright -e own; "
-                         "cat /usr/share/doc/bash/own") == "kept\n0\n1\nown\n"
+                         "cat /usr/share/doc/bash/own") == "kept\n0\n1\n" "own\n"
     assert disks.ok("ls /home/agent/.cache/tool") == "mine\n"
     assert disks.root_ok("stat -c %a /var/lib/engine") == "711\n"
 
