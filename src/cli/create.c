@@ -1,9 +1,23 @@
 #include "base/escape.h"
 #include "cli/birth.h"
+#include "cli/needs.h"
 #include "cli/report.h"
 #include "cli/verb.h"
 #include <errno.h>
 #include <stdio.h>
+
+/* tell_needs() - what its kits want of credentials, before anybody starts it */
+static void tell_needs(struct api *api, const struct run_args *a, const char *name)
+{
+	AUTO_JS box = NULL;
+	struct err silent = {0};
+
+	if (box_get(api, name, &box, &silent) < 0)
+		return;
+	needs_read(api, box);
+	if (!a->quiet)
+		needs_tell(api, box);
+}
 
 static int create(struct run_args *a, struct js **ret_box, struct err *e)
 {
@@ -18,7 +32,11 @@ static int create(struct run_args *a, struct js **ret_box, struct err *e)
 	if (r == 0 && *ret_box)
 		return err_set(e, ERR_CONFLICT, -EEXIST, "sandbox '%s' is there already",
 			box_str(*ret_box, "name"));
-	return r < 0 ? r : birth_create(&api, a, agent, name, ret_box, e);
+	if (r == 0)
+		r = birth_create(&api, a, agent, name, ret_box, e);
+	if (r == 0 && !a->plan)
+		tell_needs(&api, a, box_str(*ret_box, "name"));
+	return r;
 }
 
 int verb_create(int argc, char **argv)

@@ -59,6 +59,7 @@ static int from_json(
 	const struct buf *text, const char *path, const char *file, struct buf *out, struct err *e)
 {
 	AUTO_JS all = NULL;
+	AUTO_JS one = js_object();
 	struct err why = {0};
 	const struct js *v;
 	AUTO(buf) shown;
@@ -77,11 +78,12 @@ static int from_json(
 			file, path);
 	if (js_str(v))
 		return take(out, js_str(v), strlen(js_str(v)), file, e);
-	if (js_is_object(v) || js_is_array(v) || js_print(v, &shown) < 0 ||
-		strcmp(buf_str(&shown), "null") == 0)
+	if (js_is_object(v) || js_is_array(v) || js_set_copy(one, "v", v) ||
+		js_print(one, &shown) < 0 || strcmp(buf_str(&shown), "{\"v\":null}") == 0)
 		return err_set(e, ERR_INVALID, -EINVAL,
 			"%s: field '%.128s' is neither text, number nor truth", file, path);
-	return take(out, buf_str(&shown), shown.len, file, e);
+	/* a number stands as it is written in JSON: between {"v": and } */
+	return take(out, buf_str(&shown) + 5, shown.len - 6, file, e);
 }
 
 static int read_source(const char *path, struct buf *out, struct err *e)

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define WARNINGS_MOST 32
+
 /* The kits of a Create: read, composed, and written into the plan. plan_kits.c reads it back. */
 
 /* A kit of the list: a reference, or an object that says where the local copy is from. */
@@ -354,6 +356,19 @@ static void write_instructions(struct resolving *s)
 	s->bad |= js_set(s->out, "instructions", TAKE(o));
 }
 
+/* write_warnings() - what the kits say and nothing comes of; a person should know */
+static void write_warnings(struct resolving *s)
+{
+	for (size_t i = 0; i < s->kit->n_warnings && i < WARNINGS_MOST; i++) {
+		const struct kit_word *w = &s->kit->warnings[i];
+		char text[ERR_MSG_MAX + 256];
+
+		(void)snprintf(text, sizeof(text), "%s:%u:%u: %s",
+			s->kit->kits[w->at.kit].spec->file, w->at.line, w->at.column, w->text);
+		s->bad |= js_add_str(s->notes, text);
+	}
+}
+
 /* make_files() - what is put in at the first start */
 static int make_files(struct resolving *s, struct plan_files *f)
 {
@@ -413,6 +428,7 @@ int resolve_kits_write(struct resolving *s, struct plan_files *files)
 	write_credentials(s);
 	write_commands(s);
 	write_instructions(s);
+	write_warnings(s);
 	r = resolve_mounts(s);
 	return r == 0 ? write_files(s, files) : r;
 }

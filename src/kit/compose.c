@@ -181,6 +181,31 @@ static void take_agent(struct kit_plan *p, const struct kit_spec *s)
 		p->instructions_file = s->instructions_file;
 }
 
+/* beneath() - is @field @path, or part of it? "a.b.c" is beneath "a.b" */
+static bool beneath(const char *field, const char *path)
+{
+	size_t n = strlen(path);
+
+	return strncmp(field, path, n) == 0 && (field[n] == '\0' || field[n] == '.');
+}
+
+/* check_locked() - what a parent has locked, no kit that extends it says otherwise. A field that holds a
+ * locked one is met by the part that is said, not by its name alone.
+ */
+static int check_locked(
+	const struct compose *c, const struct kit_spec *parent, const struct kit_spec *child)
+{
+	for (size_t i = 0; i < parent->locked.n; i++) {
+		const struct kit_word *lock = &parent->locked.v[i];
+
+		for (size_t k = 0; k < child->n_uses; k++)
+			if (beneath(child->uses[k].field, lock->text))
+				return two_places(c, child, child->uses[k].at, parent, lock->at,
+					"'%s' has locked %s", parent->name.text, lock->text);
+	}
+	return 0;
+}
+
 static int take_lineage(struct compose *c, const struct kit_member *lineage, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -202,6 +227,9 @@ static int take_lineage(struct compose *c, const struct kit_member *lineage, siz
 				return two_places(c, lineage[j + 1].spec,
 					lineage[j + 1].spec->extends.at, s, s->name.at,
 					"'%s' extends itself", s->name.text);
+		for (size_t j = 0; j < i; j++)
+			if (check_locked(c, lineage[j].spec, s) < 0)
+				return -EINVAL;
 		c->p->agent = i;
 		r = take_member(c, &lineage[i]);
 		if (r >= 0)

@@ -8,6 +8,7 @@
  */
 static const char *const enforced[] = {
 	"extends",
+	"mixins", /* a list for people: warned about, not applied */
 	"requires.*",
 	"sandbox",
 	"sandbox.image",

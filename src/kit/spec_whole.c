@@ -133,6 +133,11 @@ static int warn_mixin(struct decode *d)
 {
 	struct kit_spec *s = d->s;
 
+	if (s->mixins.n &&
+		decode_warn(d, s->mixins.v[0].at,
+			"mixins are not applied by themselves: give them with --kit") < 0)
+		return -ENOMEM;
+
 	if (s->kind == KIT_MIXIN && s->instructions_file.text) {
 		struct kit_place at = s->instructions_file.at;
 

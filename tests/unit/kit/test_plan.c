@@ -576,6 +576,90 @@ static void test_memory(void **state)
 	drop(n);
 }
 
+/* what a parent has locked a child leaves alone; what is beside it is the child's to say */
+static void test_locked(void **state)
+{
+	static const struct {
+		const char *child, *fault;
+	} cases[] = {
+		{"permissions: {network: {deny: [x.example]}}\nsandbox: {}\n",
+			"c/spec.yaml:5:15: 'base' has locked permissions.network "
+			"(p/spec.yaml:5:25)"},
+		{"sandbox: {image: other}\n",
+			"c/spec.yaml:5:11: 'base' has locked sandbox.image (p/spec.yaml:5:10)"},
+		{"sandbox: {command: [x]}\nenvironment: {variables: {A: b}}\n", NULL},
+	};
+	struct one *base = make("p/spec.yaml",
+		"schemaVersion: \"2\"\nkind: sandbox\nname: base\nsandbox: {command: [sh]}\n"
+		"locked: [sandbox.image, permissions.network]\n",
+		NULL);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char text[512];
+		struct one *child;
+		struct kit_plan *p = NULL;
+		struct err e = {0};
+		int r;
+
+		(void)snprintf(text, sizeof(text),
+			"schemaVersion: \"2\"\nkind: sandbox\nname: child\nextends: base\n%s",
+			cases[i].child);
+		child = make("c/spec.yaml", text, NULL);
+		const struct kit_member lineage[] = {
+			{.spec = base->spec, .origin = "p"}, {.spec = child->spec, .origin = "c"}};
+
+		r = kit_compose(lineage, 2, NULL, 0, &p, &e);
+		assert_int_equal(r, cases[i].fault ? -EINVAL : 0);
+		if (cases[i].fault)
+			assert_string_equal(e.msg, cases[i].fault);
+		kit_plan_free(p);
+		drop(child);
+	}
+	drop(base);
+}
+
+/* only what was approved stays, and a denial that went is known */
+static void test_withhold(void **state)
+{
+	static char a_line[] = "network allow a.example", d_line[] = "- network deny gone.example",
+		    *lines[] = {d_line, a_line};
+	const struct kit_surface approved = {lines, ARRAY_LEN(lines)};
+	struct one *agent = make("a/spec.yaml", AGENT, NULL);
+	struct one *m = make("m/spec.yaml",
+		MIXIN "name: m\npermissions: {network: {allow: [a.example, b.example], deny: "
+		      "[c.example], install: {allow: [a.example]}}}\n"
+		      "ports: [{container: 80, protocol: tcp}]\n"
+		      "volumes: [{path: /v, size: 1g}, {path: /t, type: tmpfs}]\n"
+		      "credentials: [{service: s, apiKey: {name: K, inject: [{domain: a.example, "
+		      "header: x}]}}]\n",
+		NULL);
+	AUTO(kit_surface) gone = {0}, hosts = {0};
+	struct kit_plan *p;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(compose((struct one *[]){agent, m}, 2, &p, &e), 0);
+	assert_int_equal(kit_surface_dropped(p, &approved, &hosts), 0);
+	assert_int_equal(hosts.n, 1);
+	assert_string_equal(hosts.v[0], "gone.example");
+	assert_int_equal(kit_plan_withhold(p, &approved, &gone), 0);
+	assert_int_equal(p->parts.allow.n, 1);
+	assert_string_equal(p->parts.allow.v[0].text, "a.example");
+	assert_int_equal(p->parts.install_allow.n, 0); /* another sentence, another approval */
+	assert_int_equal(p->parts.deny.n, 1);
+	assert_int_equal(p->parts.n_ports, 0);
+	assert_int_equal(p->parts.n_volumes, 1);
+	assert_true(p->parts.volumes[0].tmpfs);
+	assert_int_equal(p->parts.creds[0].variables.n + p->parts.creds[0].n_injects, 0);
+	assert_int_equal(gone.n, 6);
+	assert_string_equal(gone.v[0], "credential K stands for s");
+	assert_string_equal(gone.v[5], "volume /v of 1073741824 bytes");
+	kit_plan_free(p);
+	drop(agent);
+	drop(m);
+}
+
 /* ---- from references to a plan ---- */
 
 static int resolve(const char *agent, const char *const *mixins, size_t n,
@@ -667,6 +751,8 @@ int main(void)
 		cmocka_unit_test(test_extends),
 		cmocka_unit_test(test_surface),
 		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_locked),
+		cmocka_unit_test(test_withhold),
 		cmocka_unit_test(test_resolve),
 		cmocka_unit_test(test_ten_mixins),
 	};
