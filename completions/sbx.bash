@@ -43,7 +43,7 @@ _sbx()
 	secret) words="--sandbox --host --env --placeholder --header --format --in --path --name --value --quiet --command --refresh --from-env --all --dry-run --services --force --json" ;;
 	audit | settings) words="--json" ;;
 	env) words="--name --env-arg --env-args-file --auto-approve --skip-host-commands --detached --force --quiet --json" ;;
-	kit) words="--json --wide --kit --kit-arg --key --sign --output --force" ;;
+	kit) words="--json --wide --kit --kit-arg --key --sign --approve-kits --output --force" ;;
 	image) words="--json --quiet --force --name" ;;
 	daemon) words="--detached --json" ;;
 	esac
@@ -88,7 +88,7 @@ _sbx()
 		;;
 	kit)
 		if [ "$COMP_CWORD" -eq 2 ]; then
-			mapfile -t COMPREPLY < <(compgen -W "validate inspect pack push pull sign verify keygen approvals ls" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "validate inspect pack push pull sign verify keygen add approvals ls" -- "$cur")
 		else
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		fi

@@ -88,10 +88,11 @@ void exec_args_auto(struct exec_args *a);
 int exec_args_parse(int argc, char **argv, enum args_mode mode, struct exec_args *ret_args,
 	struct err *e) MUST_USE;
 
-/* kit validate, inspect, pack, push, pull, sign, verify, keygen */
+/* kit validate, inspect, pack, push, pull, sign, verify, keygen, add */
 #define ARGS_KIT_ARGS_MAX 64
 struct kit_form {
-	const char *options; /* letters: a --kit-arg, k --kit, o, f, j --json, K --key, s --sign */
+	const char *
+		options; /* letters: a --kit-arg, k --kit, o, f, j --json, K --key, s --sign, A --approve-kits */
 	const char *words, *doc;
 	bool two; /* words, not one; none_too: none is right, too */
 	bool none_too;
@@ -108,7 +109,7 @@ struct kit_args_cli {
 	} args[ARGS_KIT_ARGS_MAX];
 	size_t n_args;
 	const char *output; /* NULL: not given */
-	bool force, json, sign;
+	bool force, json, sign, approve;
 };
 int kit_args_parse(int argc, char **argv, enum args_mode mode, const struct kit_form *form,
 	struct kit_args_cli *ret_args, struct err *e) MUST_USE;

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { K_ARG = 256, K_KIT, K_JSON, K_KEY, K_SIGN };
+enum { K_ARG = 256, K_KIT, K_JSON, K_KEY, K_SIGN, K_APPROVE };
 
 static const struct argp_option options[] = {
 	{"kit", K_KIT, "KIT", 0, "A mixin to put on top; may be given again", 0},
@@ -11,7 +11,9 @@ static const struct argp_option options[] = {
 	{"output", 'o', "FILE", 0, "The file to write", 0},
 	{"key", K_KEY, "FILE", 0, "A key: the private one to sign, public ones to verify", 0},
 	{"sign", K_SIGN, NULL, 0, "Sign it, too, with the private key of --key", 0},
-	{"force", 'f', NULL, 0, "Write over a file that is there", 0},
+	{"approve-kits", K_APPROVE, NULL, 0,
+		"Approve all that the kit asks for, without a question", 0},
+	{"force", 'f', NULL, 0, "Ask nothing: write over a file that is there, end what runs", 0},
 	{"json", K_JSON, NULL, 0, "Results and errors as JSON on stdout", 0},
 	{0},
 };
@@ -30,6 +32,8 @@ static int letter(int key)
 		return 'K';
 	case K_SIGN:
 		return 's';
+	case K_APPROVE:
+		return 'A';
 	default:
 		return key;
 	}
@@ -79,6 +83,9 @@ static int option(struct parse *p, int key, char *arg)
 		return 0;
 	case K_SIGN:
 		a->sign = true;
+		return 0;
+	case K_APPROVE:
+		a->approve = true;
 		return 0;
 	case 'o':
 		a->output = arg;

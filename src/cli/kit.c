@@ -289,6 +289,7 @@ int verb_kit(int argc, char **argv)
 		{"pull", kit_pull, "from a registry"},
 		{"sign", kit_sign, "with a private key"},
 		{"verify", kit_verify, "is it signed, and by a key that is trusted?"},
+		{"add", kit_add, "to a sandbox that is there"},
 		{"keygen", kit_keygen, "a pair of keys to sign with"},
 		{"approvals", kit_approvals, "ls and rm: what was approved"},
 		{"ls", kit_ls, "the built-in ones"},

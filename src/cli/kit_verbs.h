@@ -19,4 +19,5 @@ int kit_pull(int argc, char **argv);
 int kit_sign(int argc, char **argv);
 int kit_verify(int argc, char **argv);
 int kit_keygen(int argc, char **argv);
+int kit_add(int argc, char **argv);
 #endif

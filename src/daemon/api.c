@@ -27,6 +27,7 @@ static const struct route routes[] = {
 	{"POST", {"sandboxes", "{name}", "pause"}, BODY, {0}, api_pause},
 	{"POST", {"sandboxes", "{name}", "resume"}, BODY, {0}, api_resume},
 	{"POST", {"sandboxes", "{name}", "exec"}, BODY, {0}, api_exec},
+	{"POST", {"sandboxes", "{name}", "kits"}, BODY, {"plan"}, api_kit_add},
 	{"POST", {"sandboxes", "{name}", "stream"}, UPGRADE, {0}, api_stream},
 	{"GET", {"sandboxes", "{name}", "logs"}, 0, {"kind", "tail", "follow"}, api_logs},
 	{"GET", {"sandboxes", "{name}", "usage"}, 0, {0}, api_usage},

@@ -55,6 +55,7 @@ int api_policy_add(struct api_call *a, struct err *e);
 int api_policy_remove(struct api_call *a, struct err *e);
 int api_policy_check(struct api_call *a, struct err *e);
 int api_approvals(struct api_call *a, struct err *e);
+int api_kit_add(struct api_call *a, struct err *e) MUST_USE;
 int api_approve(struct api_call *a, struct err *e);
 /* api_host.c */
 int api_version(struct api_call *a, struct err *e);

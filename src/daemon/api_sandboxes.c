@@ -1,4 +1,5 @@
 #include "daemon/api.h"
+#include "daemon/kit_add.h"
 #include "daemon/kit_approvals.h"
 #include "daemon/watch.h"
 #include "base/clock.h"
@@ -90,6 +91,25 @@ int api_create(struct api_call *a, struct err *e)
 	}
 	r = sandbox_create(a->d, plan, &files, &s, e);
 	return r < 0 ? r : show(a, 201, s, false, e);
+}
+
+int api_kit_add(struct api_call *a, struct err *e)
+{
+	struct plan *plan;
+	int r;
+
+	if (!a->body)
+		return err_set(e, ERR_INVALID, -EINVAL, "this request needs a body");
+	if (api_flag(a, "plan")) {
+		r = kit_add_plan(a->box, a->body, &plan, NULL, e);
+		if (r < 0)
+			return r;
+		r = show_plan(a, plan, e);
+		plan_free(plan);
+		return r;
+	}
+	r = kit_add(a->box, a->body, e);
+	return r < 0 ? r : show(a, 200, a->box, true, e);
 }
 
 /* ask_trouble() - what the machine says is broken; one that does not answer is shown as it is */

@@ -43,6 +43,7 @@ static int write_kit_files(int dir, const struct plan_files *files, struct err *
 		{FILE_MISSING_TAR, &files->missing},
 		{FILE_WORKSPACE_TAR, &files->workspace},
 		{FILE_MEMORY_TAR, &files->memory},
+		{FILE_ASKED, &files->asked},
 	};
 	int r = 0;
 

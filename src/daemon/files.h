@@ -5,6 +5,11 @@
 #ifndef DAEMON_FILES_H
 #define DAEMON_FILES_H
 
+/* the Create that it was made by; kits that are being added to it; kits were, and the next start installs them */
+#define FILE_ASKED  "asked.json"
+#define FILE_ADDING "kits-adding.json"
+#define FILE_ADDED  "kits-added"
+
 #define FILE_PLAN    "plan.json"
 #define FILE_SCRATCH "scratch.img"
 /* what kits put in: struct plan_files; a file that is not there has nothing to put */

@@ -44,6 +44,8 @@ static void box_free(struct sandbox *s)
 	(void)pthread_mutex_destroy(&s->lock);
 	(void)pthread_cond_destroy(&s->changed);
 	plan_free(s->plan);
+	for (size_t i = 0; i < s->n_former; i++)
+		plan_free(s->former[i]);
 	free(s);
 }
 

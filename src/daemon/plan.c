@@ -226,6 +226,7 @@ void plan_files_init(struct plan_files *f)
 	buf_init(&f->missing, FILES_MAX);
 	buf_init(&f->workspace, FILES_MAX);
 	buf_init(&f->memory, FILES_MAX);
+	buf_init(&f->asked, PLAN_TEXT_MAX);
 }
 
 void plan_files_fini(struct plan_files *f)
@@ -237,6 +238,7 @@ void plan_files_fini(struct plan_files *f)
 	buf_fini(&f->missing);
 	buf_fini(&f->workspace);
 	buf_fini(&f->memory);
+	buf_fini(&f->asked);
 }
 
 void plan_files_auto(struct plan_files *f)

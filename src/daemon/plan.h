@@ -176,6 +176,8 @@ struct plan_files {
 	struct buf missing; /* the same; what is there stays as it is. After setup. */
 	struct buf workspace; /* relative to the first workspace, last */
 	struct buf memory; /* relative to plan.instructions_dir */
+	struct buf
+		asked; /* the Create itself, as JSON: what further kits are added to (kit_add.h) */
 };
 void plan_files_init(struct plan_files *f);
 void plan_files_fini(struct plan_files *f);
@@ -195,6 +197,13 @@ struct store;
 int plan_resolve(const struct js *create, const struct paths *paths, const struct plan_host *host,
 	struct store *approvals, struct plan **ret, struct plan_files *files,
 	struct err *e) MUST_USE;
+/* plan_resolve_add() - for a sandbox that is there: @create is what it was made by with further kits behind.
+ * Its image stays; its kits have to be what they were. @started: only what the further ones install and
+ * put is in plan->install and @files.
+ */
+int plan_resolve_add(const struct js *create, const struct paths *paths,
+	const struct plan_host *host, struct store *approvals, const struct plan *old, bool started,
+	struct plan **ret, struct plan_files *files, struct err *e) MUST_USE;
 /* plan_load() - from its canonical JSON; -EINVAL, -EBADMSG */
 int plan_load(const char *text, size_t len, struct plan **ret, struct err *e) MUST_USE;
 /* plan_from() - takes @json, also on failure */

@@ -205,6 +205,8 @@ static int resolve(struct resolving *s, struct plan_files *files)
 		r = choose_sizes(s);
 	if (r == 0)
 		r = resolve_image(s);
+	if (r == 0 && s->old) /* what it wrote on its disk is written over that image */
+		s->bad |= js_set_copy(s->out, "image", js_get(s->old->json, "image"));
 	if (r == 0)
 		r = resolve_places(s);
 	add_masks(s);
@@ -221,26 +223,68 @@ static int resolve(struct resolving *s, struct plan_files *files)
 	return r;
 }
 
+/* keep_asked() - for kits that are added later; an approval is for this once */
+static int keep_asked(const struct resolving *s, struct plan_files *files)
+{
+	AUTO_JS o = js_object();
+	const struct js *v;
+	const char *key;
+	void *iter = NULL;
+	bool bad = false;
+
+	while (js_each(s->create, &iter, &key, &v))
+		if (strcmp(key, "approve") != 0)
+			bad |= js_set_copy(o, key, v);
+	bad |= js_set_str(o, "name", s->name);
+	return bad || js_canonical(o, &files->asked) < 0
+		       ? err_set(s->e, ERR_LIMIT, -EFBIG, "the request is too large")
+		       : 0;
+}
+
+static int make(struct resolving *s, struct plan **ret, struct plan_files *files, struct err *e)
+{
+	AUTO(plan_files) unwanted;
+	int r;
+
+	plan_files_init(&unwanted);
+	files = files ? files : &unwanted;
+	s->out = js_object();
+	s->notes = js_array();
+	r = resolve(s, files);
+	if (r == 0)
+		r = keep_asked(s, files);
+	s->bad |= js_set(s->out, "notes", TAKE(s->notes));
+	if (r == 0 && s->bad)
+		r = err_sys(e, -ENOMEM, "make the plan");
+	kit_resolved_free(s->kits);
+	js_free(s->image_meta);
+	if (r < 0) {
+		js_free(s->out);
+		return r;
+	}
+	return plan_from(TAKE(s->out), ret, e);
+}
+
 int plan_resolve(const struct js *create, const struct paths *paths, const struct plan_host *host,
 	struct store *approvals, struct plan **ret, struct plan_files *files, struct err *e)
 {
 	struct resolving s = {
 		.create = create, .paths = paths, .host = host, .approvals = approvals, .e = e};
-	AUTO(plan_files) unwanted;
-	int r;
 
-	plan_files_init(&unwanted);
-	s.out = js_object();
-	s.notes = js_array();
-	r = resolve(&s, files ? files : &unwanted);
-	s.bad |= js_set(s.out, "notes", TAKE(s.notes));
-	if (r == 0 && s.bad)
-		r = err_sys(e, -ENOMEM, "make the plan");
-	kit_resolved_free(s.kits);
-	js_free(s.image_meta);
-	if (r < 0) {
-		js_free(s.out);
-		return r;
-	}
-	return plan_from(TAKE(s.out), ret, e);
+	return make(&s, ret, files, e);
+}
+
+int plan_resolve_add(const struct js *create, const struct paths *paths,
+	const struct plan_host *host, struct store *approvals, const struct plan *old, bool started,
+	struct plan **ret, struct plan_files *files, struct err *e)
+{
+	struct resolving s = {.create = create,
+		.paths = paths,
+		.host = host,
+		.approvals = approvals,
+		.old = old,
+		.only_new = started,
+		.e = e};
+
+	return make(&s, ret, files, e);
 }

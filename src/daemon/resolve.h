@@ -26,12 +26,21 @@ struct resolving {
 	int64_t cpus, memory_bytes, disk_bytes;
 	const struct js *env, *workspaces, *masks, *policy, *ports, *kit_list, *kit_args;
 	struct js *image_meta; /* owned */
+	/* of a sandbox that is there and gets further kits: its plan; NULL for a new one */
+	const struct plan *old;
+	bool only_new; /* it was started before: only the further kits install and put files */
 	const char *workdir; /* of the image; "": none */
 	char cwd[PATH_MAX];
 	bool bad; /* memory ran out while building */
 	struct err *e;
 };
 
+/* resolve_added() - of a sandbox that is there: are its kits what they were? Part of resolve_kits_write() */
+int resolve_added(struct resolving *s) MUST_USE;
+/* resolve_is_new() - is that kit one of the further ones? true when there is no sandbox yet */
+bool resolve_is_new(const struct resolving *s, const char *kit);
+/* resolve_only_new() - what only holds while kits install: of the further ones alone, if it is so */
+void resolve_only_new(struct resolving *s);
 /* resolve_approval() - what the kits ask for, and out of s->kit what of it was not approved; part of
  * resolve_kits_write(), which has put their digest into the plan
  */

@@ -65,6 +65,21 @@ static int withhold(
 	return 0;
 }
 
+/* add_old() - what was approved for the sandbox without the further kits still is */
+static int add_old(struct resolving *s, struct kit_surface *approved)
+{
+	AUTO(kit_surface) old = {0};
+	int r = s->old->approval ? kit_approval_find(s->approvals, s->old->approval, &old, s->e)
+				 : 0;
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < old.n; i++)
+		s->bad |= kit_surface_add(approved, strdup(old.v[i]));
+	kit_surface_sort(approved);
+	return 0;
+}
+
 int resolve_approval(struct resolving *s, struct kit_surface *ret_dropped)
 {
 	AUTO(kit_surface) asks = {0}, approved = {0}, more = {0};
@@ -76,6 +91,8 @@ int resolve_approval(struct resolving *s, struct kit_surface *ret_dropped)
 	if (id[0] == '\0')
 		return 0;
 	r = kit_approval_find(s->approvals, id, &approved, s->e);
+	if (r == 0 && s->old)
+		r = add_old(s, &approved);
 	if (r == 0 && s->approve[0])
 		r = take_word(s, &asks, &approved);
 	if (r < 0)

@@ -369,21 +369,48 @@ static void write_warnings(struct resolving *s)
 	}
 }
 
-/* make_files() - what is put in at the first start */
+/* new_parts() - of @all the files of the further kits; a part that is copied is in @ret's memory */
+static int new_parts(struct resolving *s, const struct kit_parts *all, struct kit_parts *ret)
+{
+	*ret = *all;
+	ret->home = calloc(all->n_home + 1, sizeof(*ret->home));
+	ret->workspace = calloc(all->n_workspace + 1, sizeof(*ret->workspace));
+	ret->files = calloc(all->n_files + 1, sizeof(*ret->files));
+	ret->n_home = ret->n_workspace = ret->n_files = 0;
+	if (!ret->home || !ret->workspace || !ret->files)
+		return -ENOMEM;
+	for (size_t i = 0; i < all->n_home; i++)
+		if (resolve_is_new(s, kit_at(s, all->home[i].at)))
+			ret->home[ret->n_home++] = all->home[i];
+	for (size_t i = 0; i < all->n_workspace; i++)
+		if (resolve_is_new(s, kit_at(s, all->workspace[i].at)))
+			ret->workspace[ret->n_workspace++] = all->workspace[i];
+	for (size_t i = 0; i < all->n_files; i++)
+		if (resolve_is_new(s, kit_at(s, all->files[i].at)))
+			ret->files[ret->n_files++] = all->files[i];
+	return 0;
+}
+
+/* make_files() - what is put in at the first start, or when kits were added */
 static int make_files(struct resolving *s, struct plan_files *f)
 {
 	const struct kit_owner owner = {PLAN_GUEST_UID, PLAN_GUEST_UID};
-	const struct kit_parts *p = &s->kit->parts;
-	int r = kit_placed_tar(p->home, p->n_home, &f->home);
+	struct kit_parts p;
+	int r = new_parts(s, &s->kit->parts, &p);
 
 	if (r == 0)
-		r = kit_placed_tar(p->workspace, p->n_workspace, &f->workspace);
+		r = kit_placed_tar(p.home, p.n_home, &f->home);
 	if (r == 0)
-		r = kit_setup_tar(p, false, s->cwd, owner, &f->setup);
+		r = kit_placed_tar(p.workspace, p.n_workspace, &f->workspace);
 	if (r == 0)
-		r = kit_setup_tar(p, true, s->cwd, owner, &f->missing);
+		r = kit_setup_tar(&p, false, s->cwd, owner, &f->setup);
+	if (r == 0)
+		r = kit_setup_tar(&p, true, s->cwd, owner, &f->missing);
 	if (r == 0)
 		r = kit_memory_tar(s->kit, owner, &f->memory);
+	free(p.home);
+	free(p.workspace);
+	free(p.files);
 	if (r == -ENOBUFS)
 		return err_set(s->e, ERR_LIMIT, -EFBIG, "the kits' files are too large together");
 	return r < 0 ? err_sys(s->e, r, "put together the files of the kits") : 0;
@@ -418,6 +445,8 @@ int resolve_kits_write(struct resolving *s, struct plan_files *files)
 	AUTO(kit_surface) dropped = {0};
 	int r = write_kits(s); /* before anything is taken out of them */
 
+	if (r == 0 && s->old)
+		r = resolve_added(s);
 	if (r == 0)
 		r = resolve_approval(s, &dropped);
 	if (r < 0)
@@ -428,6 +457,7 @@ int resolve_kits_write(struct resolving *s, struct plan_files *files)
 	write_credentials(s);
 	write_commands(s);
 	write_instructions(s);
+	resolve_only_new(s);
 	write_warnings(s);
 	r = resolve_mounts(s);
 	return r == 0 ? write_files(s, files) : r;

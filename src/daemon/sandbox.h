@@ -16,6 +16,7 @@ struct ports;
 
 #define SANDBOX_REPLIES	 16 /* questions to one machine at a time */
 #define SANDBOX_START_MS 60000
+#define SANDBOX_FORMER	 16 /* times that kits can be added before the daemon begins anew */
 #define SANDBOX_BUSY_MS	 120000 /* longer than any operation: waiting ends by itself */
 
 /* A question on the link and where its answer goes. */
@@ -27,7 +28,12 @@ struct link_question {
 
 struct sandbox {
 	struct daemon *d;
+	/* Another one only by kit_add.c, while nothing runs; the former live on until the sandbox goes, since
+	 * who only shows it asks nobody.
+	 */
 	struct plan *plan;
+	struct plan *former[SANDBOX_FORMER];
+	size_t n_former;
 	char id[STORE_ID_LEN + 1], name[NAME_MAX_LEN + 1];
 	/* under d->lock */
 	struct sandbox *next;

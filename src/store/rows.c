@@ -99,6 +99,23 @@ int store_update(struct store *s, const struct store_sandbox *row, struct err *e
 	return r < 0 ? r : 0;
 }
 
+int store_replan(
+	struct store *s, const char *id, const char *plan, const char *plan_hash, struct err *e)
+{
+	sqlite3_stmt *st;
+	int r = store_begin(s, "UPDATE sandboxes SET plan=?,plan_hash=? WHERE id=?", &st, e);
+
+	if (r < 0)
+		return r;
+	put_text(st, 1, plan);
+	put_text(st, 2, plan_hash);
+	put_text(st, 3, id);
+	r = store_finish(s, st, e);
+	if (r == 0)
+		return err_set(e, ERR_NOT_FOUND, -ENOENT, "no row for sandbox %s", id);
+	return r < 0 ? r : 0;
+}
+
 int store_remove(struct store *s, const char *id, struct err *e)
 {
 	sqlite3_stmt *st;

@@ -53,6 +53,9 @@ void store_close(struct store *s);
 int store_add(struct store *s, const struct store_sandbox *row, struct err *e) MUST_USE;
 /* store_update() - everything but id, name, plan, hash and created_ms; -ENOENT */
 int store_update(struct store *s, const struct store_sandbox *row, struct err *e) MUST_USE;
+/* store_replan() - another plan for @id, in one step; -ENOENT */
+int store_replan(struct store *s, const char *id, const char *plan, const char *plan_hash,
+	struct err *e) MUST_USE;
 /* store_remove() - also when there is none; its policy rules go with it */
 int store_remove(struct store *s, const char *id, struct err *e) MUST_USE;
 /* store_each() - all rows, oldest first; @fn borrows the row and must not call the store;
