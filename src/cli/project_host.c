@@ -108,7 +108,8 @@ static int run_one(const struct project *p, const struct js *c, struct err *e)
 		r = err_sys(e, -errno, "start a command on the host");
 	} else {
 		(void)setpgid(pid, pid);
-		r = judge(c, wait_for(pid, deadline, signals, &status), status, e);
+		r = wait_for(pid, deadline, signals, &status);
+		r = judge(c, r, status, e);
 	}
 	/* A signal that came stays pending: it ends us when it may. */
 	(void)sigprocmask(SIG_SETMASK, &old, NULL);
