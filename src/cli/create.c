@@ -34,6 +34,8 @@ static int create(struct run_args *a, struct js **ret_box, struct err *e)
 			box_str(*ret_box, "name"));
 	if (r == 0)
 		r = birth_create(&api, a, agent, name, ret_box, e);
+	if (r == 0 && a->plan && !a->quiet)
+		needs_tell_plan(&api, *ret_box);
 	if (r == 0 && !a->plan)
 		tell_needs(&api, a, box_str(*ret_box, "name"));
 	return r;

@@ -145,11 +145,10 @@ int needs_source(const struct js *c, const char *home, struct buf *out, struct e
 
 typedef void (*need_fn)(struct api *api, const struct js *credential, const char *box);
 
-/* each() - the credentials of its plan that have no secret */
-static void each(struct api *api, const struct js *box, need_fn fn)
+/* each() - the credentials of @plan that have no secret which sandbox @name could use */
+static void each(struct api *api, const struct js *plan, const char *name, need_fn fn)
 {
-	const struct js *list = js_get(js_get(box, "plan"), "credentials");
-	const char *name = box_str(box, "name");
+	const struct js *list = js_get(plan, "credentials");
 	AUTO_JS secrets = NULL;
 	struct err silent = {0};
 
@@ -188,7 +187,7 @@ static void read_one(struct api *api, const struct js *c, const char *box)
 
 void needs_read(struct api *api, const struct js *box)
 {
-	each(api, box, read_one);
+	each(api, js_get(box, "plan"), box_str(box, "name"), read_one);
 }
 
 static void tell_one(struct api *api, const struct js *c, const char *box)
@@ -216,5 +215,10 @@ static void tell_one(struct api *api, const struct js *c, const char *box)
 
 void needs_tell(struct api *api, const struct js *box)
 {
-	each(api, box, tell_one);
+	each(api, js_get(box, "plan"), box_str(box, "name"), tell_one);
+}
+
+void needs_tell_plan(struct api *api, const struct js *plan)
+{
+	each(api, plan, "", tell_one);
 }

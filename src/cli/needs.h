@@ -13,6 +13,8 @@
 void needs_read(struct api *api, const struct js *box);
 /* needs_tell() - on stderr what is missing and how to give it */
 void needs_tell(struct api *api, const struct js *box);
+/* needs_tell_plan() - the same of a plan that nothing was made of */
+void needs_tell_plan(struct api *api, const struct js *plan);
 
 /* needs_has() - does one of @secrets (GET /v1/secrets) hold @service for sandbox @box? Pure. */
 bool needs_has(const struct js *secrets, const char *service, const char *box);

@@ -141,6 +141,10 @@ static int run(struct run *r)
 
 	if (prepare(r, &e) < 0)
 		return report_err(&e, CLI_OWN);
+	if (r->a->plan && !r->a->quiet && js_get(r->box, "plan"))
+		needs_tell(&r->api, r->box); /* it is there already */
+	else if (r->a->plan && !r->a->quiet)
+		needs_tell_plan(&r->api, r->box);
 	if (r->a->plan)
 		return box_print(r->box, &e) < 0 ? report_err(&e, CLI_OWN) : report_flush();
 	j.box = r->box;
