@@ -65,15 +65,15 @@ def test_without_a_person_it_is_withheld_and_said(rig):
 def test_a_plan_says_what_is_missing(rig):
     top = kit(rig, LINT)
     create(rig, "knows", top, "--approve-kits")
-    shown = rig.ok("create", "--plan", "--name", "x", *rigs.SIZE, "--kit", top, "shell", rig.new_dir())
+    shown = rig.ok("create", "--plan", "--name", "planned", *rigs.SIZE, "--kit", top, "shell", rig.new_dir())
     assert "credential 'lintsvc' (The linter) is missing, and its kit requires it" in shown.errors
     assert "sbx secret set lintsvc" in shown.errors
     made = json.loads(shown.out)
     assert made["surface"] and "asks" not in made and [k["name"] for k in made["kits"]] == ["shell", "lint"]
     rig.ok("secret", "set", "lintsvc", input="a-value-of-it")
-    assert "missing" not in rig.ok("create", "--plan", "--name", "x", "--kit", top, "shell").errors
+    assert "missing" not in rig.ok("create", "--plan", "--name", "planned", "--kit", top, "shell").errors
     rig.ok("secret", "rm", "lintsvc")
-    assert "x" not in rig.boxes()
+    assert "planned" not in rig.boxes()
 
 
 def test_approved_by_name_once_for_this_agent_and_these_kits(rig):
