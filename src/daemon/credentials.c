@@ -139,6 +139,8 @@ static char *sentinel(struct maker *m, const struct service *v, const char *name
 	uint8_t random[64];
 	char text[160];
 
+	if (v->text)
+		return own(m->c, strdup(v->text)); /* a kit's may be long */
 	if (random_for(m->seed, name, random) < 0 ||
 		service_sentinel(v, random, text, sizeof(text)) < 0)
 		return NULL;

@@ -12,6 +12,7 @@
 #define IN_OAUTH(member)  offsetof(struct kit_oauth, member)
 #define HOSTS_MAX	  1024
 #define TEXT_LONGEST	  1023
+#define STAND_IN_LEAST	  8 /* characters of an OAuth stand-in */
 
 /* ---- hosts ---- */
 
@@ -330,13 +331,23 @@ static int take_resource_hosts(struct decode *d, const struct ynode *v, void *it
 	return r;
 }
 
+/* stand_in() - it is looked for everywhere in requests: a short one would stop those that mean something else */
+static int stand_in(struct decode *d, const struct ynode *v, const char *what, const char **ret)
+{
+	int r = printable(d, v, what, ret);
+
+	return r == 0 && strlen(*ret) < STAND_IN_LEAST
+		       ? FAULT(d, v, "%s has fewer than %d characters", what, STAND_IN_LEAST)
+		       : r;
+}
+
 static int take_access(struct decode *d, const struct ynode *v, void *item)
 {
-	return printable(d, v, "accessToken", &((struct kit_oauth *)item)->access);
+	return stand_in(d, v, "accessToken", &((struct kit_oauth *)item)->access);
 }
 static int take_refresh(struct decode *d, const struct ynode *v, void *item)
 {
-	return printable(d, v, "refreshToken", &((struct kit_oauth *)item)->refresh);
+	return stand_in(d, v, "refreshToken", &((struct kit_oauth *)item)->refresh);
 }
 
 static int take_sentinels(struct decode *d, const struct ynode *v, void *item)

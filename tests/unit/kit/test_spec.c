@@ -366,6 +366,9 @@ static const struct wrong wrongs[] = {
 	{HEAD BOX "credentials: [{service: a, oauth: {tokenEndpoint: {host: h.example, path: "
 		  "/t}}}]\n",
 		"spec.yaml:5:35: oauth needs sentinels"},
+	{HEAD BOX "credentials: [{service: a, oauth: {tokenEndpoint: {host: a.example, path: /t}, "
+		  "sentinels: {accessToken: short}}}]\n",
+		"spec.yaml:5:105: accessToken has fewer than 8 characters"},
 	{HEAD BOX "credentials: [{service: a, oauth: {tokenEndpoint: {host: '*.h.example', path: "
 		  "/t}}}]\n",
 		"spec.yaml:5:58: a token endpoint is one host"},
