@@ -289,7 +289,7 @@ static int dial(void *ctx)
 /* serve() - the server, when there is something to serve */
 static int serve(struct sandbox *s, struct ports *p)
 {
-	return p->server || p->n == 0 ? 0 : ports_server_new(dial, s, &p->server);
+	return p->server || p->n == 0 ? 0 : ports_server_new(dial, s, PORTS_DIAL_MS, &p->server);
 }
 
 void ports_open(struct sandbox *s)
@@ -393,7 +393,7 @@ static int apply(struct sandbox *s, struct ports *p, struct port *next, size_t n
 {
 	int r = n == 0 || p->server || !status_has_machine(sandbox_status(s))
 			? 0
-			: ports_server_new(dial, s, &p->server);
+			: ports_server_new(dial, s, PORTS_DIAL_MS, &p->server);
 
 	if (r < 0)
 		return err_sys(e, r, "publish ports");

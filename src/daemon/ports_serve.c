@@ -54,6 +54,7 @@ struct knock {
 struct ports_server {
 	int (*dial)(void *ctx);
 	void *ctx;
+	int dial_ms;
 	pthread_t thread;
 	int wake_fd;
 	pthread_mutex_t lock;
@@ -171,7 +172,7 @@ static int ask(struct knock *k, uint16_t port)
 	if (r == 0)
 		r = loop_add_fd(k->p->loop, k->stream, EPOLLIN, on_answer, k, &k->src);
 	return r < 0 ? r
-		     : loop_add_timer(k->p->loop, clock_ms() + PORTS_DIAL_MS, on_late, k, &k->late);
+		     : loop_add_timer(k->p->loop, clock_ms() + k->p->dial_ms, on_late, k, &k->late);
 }
 
 static void knock(struct door *d, int client_fd)
@@ -345,14 +346,14 @@ static void release(struct ports_server *p)
 	free(p);
 }
 
-int ports_server_new(int (*dial)(void *ctx), void *ctx, struct ports_server **ret)
+int ports_server_new(int (*dial)(void *ctx), void *ctx, int dial_ms, struct ports_server **ret)
 {
 	struct ports_server *p = calloc(1, sizeof(*p));
 	int r = -ENOMEM;
 
 	if (!p)
 		return r;
-	*p = (struct ports_server){.dial = dial, .ctx = ctx};
+	*p = (struct ports_server){.dial = dial, .ctx = ctx, .dial_ms = dial_ms};
 	(void)pthread_mutex_init(&p->lock, NULL);
 	(void)pthread_cond_init(&p->done, NULL);
 	p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -33,6 +33,8 @@ char *kit_line_port(const struct kit_port *p)
 
 char *kit_line_volume(const struct kit_volume *v)
 {
+	if (!v->bytes)
+		return line("volume %s", v->path);
 	return line("volume %s of %llu bytes", v->path, (unsigned long long)v->bytes);
 }
 

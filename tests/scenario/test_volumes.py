@@ -34,7 +34,7 @@ def make_kit(rig, name, text):
 def disks(rig, image):
     first = make_kit(rig, "kit-disks", SPEC)
     second = make_kit(rig, "kit-old", SPEC_V1)
-    return rig.create("box-disks", more=("--kit", str(first), "--kit", str(second))).start()
+    return rig.create("box-disks", more=("--kit", str(first), "--kit", str(second), "--approve-kits")).start()
 
 
 def fs_of(box, path):
@@ -97,7 +97,7 @@ def test_bad_places(rig, image, volume, why):
     workspace = rig.new_dir()
     kit = make_kit(rig, "kit-" + workspace.name, "schemaVersion: \"2\"\nkind: mixin\nname: bad\nvolumes:\n  - "
                    + volume.replace("WORKSPACE", str(workspace)) + "\n")
-    answer = rig.fails("create", "--name", "box-bad", "--kit", str(kit), "shell", workspace)
+    answer = rig.fails("create", "--name", "box-bad", "--approve-kits", "--kit", str(kit), "shell", workspace)
     assert why in answer.errors and "spec.yaml:5:" in answer.errors, answer
     assert "box-bad" not in rig.boxes()
 
@@ -106,7 +106,7 @@ def test_two_owners_of_one_place(rig, image):
     one = make_kit(rig, "kit-one", "schemaVersion: \"2\"\nkind: mixin\nname: one\nvolumes:\n  - {path: /data}\n")
     two = make_kit(rig, "kit-two", "schemaVersion: \"2\"\nkind: mixin\nname: two\nvolumes:\n  - {path: /data, size: 1g}\n")
     # of one path the later kit's is taken: there is one volume
-    plan = rig.json("create", "--plan", "--name", "box-x", "--kit", str(one), "--kit", str(two), "shell", rig.new_dir())
+    plan = rig.json("create", "--plan", "--approve-kits", "--name", "box-x", "--kit", str(one), "--kit", str(two), "shell", rig.new_dir())
     assert [(v["path"], v["kit"], v["bytes"]) for v in plan["volumes"]] == [("/data", "two", 1 << 30)]
 
 

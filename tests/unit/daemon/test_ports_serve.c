@@ -61,7 +61,7 @@ static int setup(void **state)
 	assert_non_null(f);
 	f->fds = open_fds();
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, f->way), 0);
-	assert_int_equal(ports_server_new(dial, f, &f->server), 0);
+	assert_int_equal(ports_server_new(dial, f, PORTS_DIAL_MS, &f->server), 0);
 	door(f, 1, &f->at);
 	*state = f;
 	return 0;
@@ -232,6 +232,28 @@ static void test_silent_guests(void **state)
 }
 
 /* One that floods and one that never reads are held up, not held in memory; a third is served. */
+/* Without an answer there is an end, and room for the next. */
+static void test_never_answered(void **state)
+{
+	struct fix *f = *state;
+	AUTO_FD stuck = -1;
+	AUTO_FD c = -1;
+	AUTO_FD g = -1;
+	int first;
+
+	ports_server_free(f->server);
+	assert_int_equal(ports_server_new(dial, f, 300, &f->server), 0);
+	door(f, 1, &f->at);
+	first = client(&f->at);
+	stuck = guest(f);
+	expect_reset(first);
+	c = client(&f->at);
+	g = guest(f);
+	ok(g);
+	pass(c, g, "next");
+	pass(g, c, "answer");
+}
+
 static void test_flood(void **state)
 {
 	static char bytes[1 << 16];
@@ -302,6 +324,7 @@ int main(void)
 		T(test_answer_in_pieces),
 		T(test_broken_off),
 		T(test_silent_guests),
+		T(test_never_answered),
 		T(test_flood),
 		T(test_removed),
 	};
