@@ -37,7 +37,7 @@ _sbx()
 	ports) words="--publish --unpublish --json" ;;
 	rm) words="--all --force --json" ;;
 	cp) words="--follow-link --json" ;;
-	logs) words="--follow --console --tail --raw --json" ;;
+	logs) words="--follow --console --setup --tail --raw --json" ;;
 	policy) words="--sandbox --method --path --websocket --grpc --kind --address --wide --source --decision --follow --limit --force --json" ;;
 	approve) words="--deny --remember --follow --json" ;;
 	secret) words="--sandbox --host --env --placeholder --header --format --in --path --name --value --quiet --command --refresh --from-env --all --dry-run --services --force --json" ;;

@@ -255,7 +255,7 @@ static int start_line(
 	if (error)
 		return apierr_from(error, e);
 	if (text && step)
-		step(ctx, text);
+		step(ctx, text, js_str(js_get(v, "output")));
 	if (!box)
 		return 1;
 	*ret_box = js_object();
@@ -292,6 +292,8 @@ int api_start(struct api *a, const char *name, api_step_fn step, void *ctx, stru
 				"the daemon ended before sandbox '%s' ran", name);
 		if (r < 0)
 			return err_wrap(e, r, "start sandbox '%s'", name);
+		/* A first start may install for as long as it says what it does. */
+		deadline = clock_ms() + API_START_MS;
 		if (line.len == 0)
 			continue;
 		r = start_line(&line, step, ctx, ret_box, e);

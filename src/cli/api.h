@@ -9,10 +9,9 @@
 #include "http/client.h"
 #include "json/json.h"
 
-#define API_VERSION 1
-#define API_CALL_MS 10000
-#define API_START_MS                                                                               \
-	120000 /* what the daemon gives a start, kit's files and a failure's end included */
+#define API_VERSION    1
+#define API_CALL_MS    10000
+#define API_START_MS   120000 /* between two words of a start; a failure's end included */
 #define API_REMOVE_MS  60000
 #define API_TARGET_MAX 256
 
@@ -52,8 +51,10 @@ typedef int (*api_piece_fn)(void *ctx, const char *p, size_t len);
 int api_follow(
 	struct api *a, const char *target, api_piece_fn piece, void *ctx, struct err *e) MUST_USE;
 
-/* api_start() - POST …/start; @step is called for each step as it comes */
-typedef void (*api_step_fn)(void *ctx, const char *step);
+/* api_start() - POST …/start; @step is called for each step as it comes, and again when the command that
+ * does it printed something (@output, else NULL)
+ */
+typedef void (*api_step_fn)(void *ctx, const char *step, const char *output);
 int api_start(struct api *a, const char *name, api_step_fn step, void *ctx, struct js **ret_box,
 	struct err *e) MUST_USE;
 /* api_stream() - a stream to the agent of sandbox @name, as an own descriptor; -ENOTCONN when the

@@ -168,8 +168,9 @@ enum args_option {
 	OPT_DENY = 1 << 29,
 	OPT_REMEMBER = 1 << 30,
 };
+#define OPT_SETUP (UINT64_C(1) << 32) /* an enumeration ends at 31 bits */
 struct plain_form {
-	unsigned options; /* args_option bits */
+	uint64_t options; /* args_option bits */
 	size_t min_words, max_words;
 	const char *words; /* for the usage line: "NAME…" */
 	const char *doc; /* one paragraph */
@@ -177,7 +178,7 @@ struct plain_form {
 	int usage_status; /* exit status for a wrong command line; 0: CLI_USAGE */
 };
 struct plain_args {
-	unsigned given; /* args_option bits */
+	uint64_t given; /* args_option bits */
 	long tail;
 	int64_t timeout_ms;
 	const char *name;

@@ -12,7 +12,7 @@
 #define REFRESH_MAX 86400 /* seconds */
 
 struct row {
-	enum args_option bit;
+	uint64_t bit; /* args_option */
 	struct argp_option o;
 };
 
@@ -23,6 +23,8 @@ static const struct row rows[] = {
 	{OPT_ALL, {"all", 257, NULL, 0, "All sandboxes", 0}},
 	{OPT_CONSOLE,
 		{"console", 258, NULL, 0, "The kernel's console, not the agent's terminal", 0}},
+	{OPT_SETUP,
+		{"setup", 279, NULL, 0, "What install and startup commands of kits printed", 0}},
 	{OPT_TAIL, {"tail", 'n', "N", 0, "The last N lines only", 0}},
 	{OPT_RAW, {"raw", 259, NULL, 0, "Bytes as they are; not to a terminal", 0}},
 	{OPT_TIMEOUT, {"time", 't', "SECONDS", 0, "Grace before it is killed (default: 10)", 0}},
@@ -152,7 +154,7 @@ void plain_args_auto(struct plain_args *a)
 	plain_args_fini(a);
 }
 
-static int value_of(struct parse *p, enum args_option bit, const char *arg)
+static int value_of(struct parse *p, uint64_t bit, const char *arg)
 {
 	long n = 0;
 	int r = 0;

@@ -1,9 +1,13 @@
 #include "cli/box.h"
+#include "base/escape.h"
 #include "cli/progress.h"
 #include "cli/report.h"
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+
+#define SETUP_LINES "12"
 
 const char *box_str(const struct js *box, const char *key)
 {
@@ -45,15 +49,77 @@ int box_list(struct api *a, struct js **ret_all, const struct js **ret_array, st
 	return r;
 }
 
+/* Interrupted while a sandbox is installed: the daemon goes on with it, and who interrupts is told so. */
+static char left_text[512];
+static size_t left_len;
+
+static void on_interrupt(int sig)
+{
+	if (write(STDERR_FILENO, left_text, left_len) < 0)
+		_exit(128 + sig);
+	(void)signal(sig, SIG_DFL);
+	(void)raise(sig);
+}
+
+struct watched {
+	struct progress p;
+	const char *name;
+	bool told; /* an interrupt says what goes on */
+};
+
+static void on_step(void *ctx, const char *text, const char *output)
+{
+	struct watched *w = ctx;
+
+	progress_step(&w->p, text, output);
+	if (!w->p.installs || w->told)
+		return;
+	w->told = true;
+	(void)snprintf(left_text, sizeof(left_text),
+		"\nsbx: the installation of '%s' goes on: sbx logs --setup -f %s shows it, sbx "
+		"stop %s "
+		"ends it\n",
+		w->name, w->name, w->name);
+	left_len = strlen(left_text);
+	(void)signal(SIGINT, on_interrupt);
+}
+
+/* show_setup() - the last lines of what failed, before the error that names it */
+static void show_setup(struct api *a, const char *name)
+{
+	char target[API_TARGET_MAX], shown[1024];
+	AUTO(buf) text = {0};
+	struct err e = {0};
+	const char *s, *end;
+
+	buf_init(&text, 1U << 20);
+	api_target(target, name, "/logs?kind=setup&tail=" SETUP_LINES);
+	api_close(a); /* the rest of the failed start's answer is of no use */
+	if (api_open(a, API_NO_START, &e) < 0 || api_text(a, target, &text, &e) < 0)
+		return;
+	for (s = buf_str(&text), end = s + text.len; s < end;) {
+		const char *nl = memchr(s, '\n', (size_t)(end - s)), *stop = nl ? nl : end;
+
+		fprintf(stderr, "  | %s\n",
+			escape_text(shown, sizeof(shown), s,
+				(size_t)(stop - s) - (stop > s && stop[-1] == '\r')));
+		s = nl ? nl + 1 : end;
+	}
+}
+
 int box_start(struct api *a, const char *name, bool quiet, struct js **ret_box, struct err *e)
 {
+	struct watched w = {.name = name};
 	AUTO_JS box = NULL;
-	struct progress p;
 	int r;
 
-	progress_begin(&p, quiet);
-	r = api_start(a, name, progress_step, &p, &box, e);
-	progress_end(&p);
+	progress_begin(&w.p, quiet);
+	r = api_start(a, name, on_step, &w, &box, e);
+	progress_end(&w.p);
+	if (w.told)
+		(void)signal(SIGINT, SIG_DFL);
+	if (r < 0 && w.p.installs && !quiet)
+		show_setup(a, name);
 	if (r < 0)
 		return not_found(r, name, e);
 	if (ret_box)

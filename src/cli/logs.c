@@ -105,7 +105,9 @@ static void target_of(const struct plain_args *a, char target[API_TARGET_MAX])
 {
 	char rest[80];
 	int n = snprintf(rest, sizeof(rest), "/logs?kind=%s%s",
-		a->given & OPT_CONSOLE ? "console" : "agent",
+		a->given & OPT_CONSOLE ? "console"
+		: a->given & OPT_SETUP ? "setup"
+				       : "agent",
 		a->given & OPT_FOLLOW ? "&follow=1" : "");
 
 	if (a->tail >= 0)
@@ -160,11 +162,13 @@ static int print_now(struct api *api, const struct plain_args *a, enum form form
 int verb_logs(int argc, char **argv)
 {
 	static const struct plain_form form = {
-		.options = OPT_CONSOLE | OPT_FOLLOW | OPT_TAIL | OPT_RAW | OPT_JSON,
+		.options = OPT_CONSOLE | OPT_SETUP | OPT_FOLLOW | OPT_TAIL | OPT_RAW | OPT_JSON,
 		.min_words = 1,
 		.max_words = 1,
 		.words = "NAME",
-		.doc = "Show what the agent's terminal printed, or with --console the kernel; with "
+		.doc = "Show what the agent's terminal printed, with --console the kernel, with "
+		       "--setup "
+		       "the commands of kits; with "
 		       "--follow what comes, too, until the sandbox ends. Control characters are "
 		       "shown as escapes; with --json each line is an object.",
 		.names = true};
@@ -176,6 +180,10 @@ int verb_logs(int argc, char **argv)
 
 	if (r)
 		return r;
+	if ((a.given & OPT_CONSOLE) && (a.given & OPT_SETUP)) {
+		(void)err_set(&e, ERR_INVALID, -EINVAL, "logs: --console and --setup are two logs");
+		return report_err(&e, CLI_USAGE);
+	}
 	how = a.given & OPT_RAW ? FORM_RAW : a.given & OPT_JSON ? FORM_JSON : FORM_TEXT;
 	if (how == FORM_RAW && isatty(STDOUT_FILENO)) {
 		(void)err_set(&e, ERR_DENIED, -EPERM, "logs: --raw bytes do not go to a terminal");

@@ -14,18 +14,22 @@ void progress_begin(struct progress *p, bool quiet)
 		.quiet = quiet, .redraw = report_colour(STDERR_FILENO), .began_ms = clock_ms()};
 }
 
-void progress_step(void *progress, const char *text)
+void progress_step(void *progress, const char *text, const char *output)
 {
 	struct progress *p = progress;
-	char shown[512];
+	char shown[512], more[512];
 
+	p->installs |= strncmp(text, "install ", 8) == 0;
 	if (p->quiet)
 		return;
-	(void)escape_text(shown, sizeof(shown), text, strnlen(text, 100));
+	(void)escape_text(shown, sizeof(shown), text, strnlen(text, 120));
 	if (p->redraw) {
 		fprintf(stderr, "\r\x1b[K%s …", shown);
+		if (output && output[0])
+			fprintf(stderr, " %s",
+				escape_text(more, sizeof(more), output, strnlen(output, 60)));
 		p->shown = true;
-	} else if (clock_ms() - p->began_ms > PATIENCE_MS) {
+	} else if (!output && (p->installs || clock_ms() - p->began_ms > PATIENCE_MS)) {
 		fprintf(stderr, "sbx: %s\n", shown);
 	}
 }

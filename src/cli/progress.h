@@ -10,11 +10,12 @@
 
 struct progress {
 	bool quiet, redraw, shown;
+	bool installs; /* it came to the install commands of kits */
 	int64_t began_ms, drawn_ms;
 };
 void progress_begin(struct progress *p, bool quiet);
-/* progress_step() - an api_step_fn; @text is untrusted */
-void progress_step(void *progress, const char *text);
+/* progress_step() - an api_step_fn; both texts are untrusted. What a command prints is shown on a terminal only. */
+void progress_step(void *progress, const char *text, const char *output);
 /* progress_bytes() - "WHAT 12 MiB", on a terminal only, after a second, five times a second */
 void progress_bytes(struct progress *p, const char *what, uint64_t bytes);
 void progress_end(struct progress *p); /* leaves the line empty */

@@ -235,8 +235,8 @@ static int send_data(struct agent_stream *a, int fd, struct err *e)
 	}
 }
 
-int agent_put_file(struct sandbox *s, int tar_fd, const char *dest, uint32_t uid, uint32_t gid,
-	int64_t deadline, struct err *e)
+int agent_put_file(struct sandbox *s, int tar_fd, const char *dest, uint32_t flags, uint32_t uid,
+	uint32_t gid, int64_t deadline, struct err *e)
 {
 	AUTO_FREE struct agent_put *put = calloc(1, sizeof(*put));
 	AUTO(agent_stream) a = {.fd = -1};
@@ -246,6 +246,7 @@ int agent_put_file(struct sandbox *s, int tar_fd, const char *dest, uint32_t uid
 
 	if (!put)
 		return err_sys(e, -ENOMEM, "send files to the guest");
+	put->flags = flags;
 	put->uid = uid;
 	put->gid = gid;
 	if (strlen(dest) >= sizeof(put->path))

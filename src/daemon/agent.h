@@ -36,7 +36,7 @@ int agent_shutdown(struct sandbox *s, uint32_t grace_ms, int64_t deadline, struc
 int agent_clock(struct sandbox *s, int64_t deadline, struct err *e) MUST_USE;
 int agent_usage(
 	struct sandbox *s, int64_t deadline, struct agent_usage *ret, struct err *e) MUST_USE;
-/* agent_put_file() - the tar stream in @tar_fd (from its start) to @dest in the guest */
-int agent_put_file(struct sandbox *s, int tar_fd, const char *dest, uint32_t uid, uint32_t gid,
-	int64_t deadline, struct err *e) MUST_USE;
+/* agent_put_file() - the tar stream in @tar_fd (from its start) to @dest in the guest; @flags: AGENT_PUT_* */
+int agent_put_file(struct sandbox *s, int tar_fd, const char *dest, uint32_t flags, uint32_t uid,
+	uint32_t gid, int64_t deadline, struct err *e) MUST_USE;
 #endif

@@ -24,7 +24,8 @@ struct follow {
 	bool begun;
 	char rest[4]; /* the beginning of a character whose end has not come */
 	size_t n_rest;
-	/* console: what was sent last, by which the place is found again when the file was cut */
+	const char *file; /* in the sandbox's directory */
+	/* of a file: what was sent last, by which the place is found again when the file was cut */
 	off_t at;
 	char mark[MARK];
 	size_t n_mark;
@@ -90,7 +91,7 @@ static bool pause_for(const struct follow *f, int ms)
 	return poll(&p, 1, ms) <= 0;
 }
 
-/* ---- console ---- */
+/* ---- a file: the console, the setup log ---- */
 
 static void remember(struct follow *f, const char *p, size_t len)
 {
@@ -126,7 +127,7 @@ static int find_place(struct follow *f, int fd)
 	AUTO(buf) b = {0};
 	int r;
 
-	buf_init(&b, CONSOLE_MAX + 1);
+	buf_init(&b, LOGS_FILE_MAX + 1);
 	f->at = 0;
 	r = lseek(fd, 0, SEEK_SET) < 0 ? -errno : io_read_fd(fd, &b);
 	if (r < 0)
@@ -140,10 +141,10 @@ static int find_place(struct follow *f, int fd)
 	return 0;
 }
 
-static int console_more(struct follow *f)
+static int file_more(struct follow *f)
 {
 	AUTO_FD dir = sandbox_dir(f->a->box, NULL);
-	AUTO_FD fd = dir < 0 ? -1 : openat(dir, FILE_CONSOLE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO_FD fd = dir < 0 ? -1 : openat(dir, f->file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	AUTO_FREE char *chunk = malloc(CHUNK);
 	ssize_t n;
 	int r = 0;
@@ -162,15 +163,15 @@ static int console_more(struct follow *f)
 	return r;
 }
 
-int follow_console(struct api_call *a, size_t lines, struct err *e)
+int follow_file(struct api_call *a, const char *name, size_t lines, struct err *e)
 {
-	struct follow f = {.a = a, .lines = lines};
+	struct follow f = {.a = a, .file = name, .lines = lines};
 	AUTO(buf) raw = {0};
 	bool alive;
 	int r;
 
-	buf_init(&raw, CONSOLE_MAX);
-	r = logs_console(a->box, &raw, e);
+	buf_init(&raw, LOGS_FILE_MAX);
+	r = logs_file(a->box, name, &raw, e);
 	if (r < 0)
 		return r;
 	f.at = (off_t)raw.len;
@@ -179,7 +180,7 @@ int follow_console(struct api_call *a, size_t lines, struct err *e)
 	while (r == 0) {
 		/* asked first: what it wrote before its end is in the file then */
 		alive = status_has_machine(sandbox_status(a->box));
-		r = console_more(&f);
+		r = file_more(&f);
 		if (r < 0 || !alive)
 			break;
 		if (!pause_for(&f, TICK_MS))

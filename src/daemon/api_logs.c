@@ -60,17 +60,17 @@ static int send_tail(struct api_call *a, const struct buf *raw, size_t lines, st
 	return conn_text(a->c, buf_str(&text), text.len);
 }
 
-int logs_console(struct sandbox *s, struct buf *raw, struct err *e)
+int logs_file(struct sandbox *s, const char *name, struct buf *raw, struct err *e)
 {
 	AUTO_FD dir = sandbox_dir(s, e);
 	int r;
 
 	if (dir < 0)
 		return dir;
-	r = io_read_file(dir, FILE_CONSOLE, raw);
+	r = io_read_file(dir, name, raw);
 	if (r == -ENOENT || r == -EFBIG)
 		return 0; /* never started; or longer than promised: what fits */
-	return r < 0 ? err_sys(e, r, "read the console") : 0;
+	return r < 0 ? err_sys(e, r, "read '%s'", name) : 0;
 }
 
 /* replay() - the last output of the agent's terminal, kept by the guest */
@@ -115,19 +115,21 @@ static int replay(struct sandbox *s, struct buf *raw, struct err *e)
 int api_logs(struct api_call *a, struct err *e)
 {
 	const char *kind = api_param(a, "kind");
-	const bool console = !kind || strcmp(kind, "console") == 0;
+	const char *file = !kind || strcmp(kind, "console") == 0 ? FILE_CONSOLE
+			   : strcmp(kind, "setup") == 0		 ? FILE_SETUP_LOG
+								 : NULL;
 	AUTO(buf) raw = {0};
 	size_t lines;
 	int r = parse_tail(a, &lines, e);
 
 	if (r < 0)
 		return r;
-	if (!console && strcmp(kind, "agent") != 0)
-		return err_set(
-			e, ERR_INVALID, -EINVAL, "kind: '%.32s' is not console or agent", kind);
+	if (!file && strcmp(kind, "agent") != 0)
+		return err_set(e, ERR_INVALID, -EINVAL,
+			"kind: '%.32s' is not console, setup or agent", kind);
 	if (api_flag(a, "follow"))
-		return console ? follow_console(a, lines, e) : follow_agent(a, lines, e);
-	buf_init(&raw, console ? CONSOLE_MAX : LOGS_REPLAY_MAX);
-	r = console ? logs_console(a->box, &raw, e) : replay(a->box, &raw, e);
+		return file ? follow_file(a, file, lines, e) : follow_agent(a, lines, e);
+	buf_init(&raw, file ? LOGS_FILE_MAX : LOGS_REPLAY_MAX);
+	r = file ? logs_file(a->box, file, &raw, e) : replay(a->box, &raw, e);
 	return r < 0 ? r : send_tail(a, &raw, lines, e);
 }

@@ -154,9 +154,10 @@ static int no_keys(const struct api_call *a, struct err *e)
 static void send_step(void *ctx, const char *step)
 {
 	struct js *o = js_object();
+	size_t n = strcspn(step, "\n");
 
 	/* A client that went away does not stop the start: the next send fails, and that is all. */
-	if (js_set_str(o, "step", step))
+	if (js_set_strn(o, "step", step, n) || (step[n] && js_set_str(o, "output", step + n + 1)))
 		js_free(o);
 	else
 		(void)!conn_line(ctx, o);

@@ -121,9 +121,10 @@ static int add_inject(struct service *v, const struct plan_inject *in)
 	return 0;
 }
 
-/* no_slots() - the credential does not hold now */
+/* no_slots() - the credential does not hold now, and has no variable inside */
 static void no_slots(struct service *v)
 {
+	kit_strv_fini(&v->env);
 	for (size_t i = 0; i < v->n_slots; i++)
 		drop_slot(&v->slots[i]);
 	v->n_slots = 0;

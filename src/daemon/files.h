@@ -18,6 +18,8 @@
 #define FILE_MISSING_TAR   "kit-missing.tar"
 #define FILE_WORKSPACE_TAR "kit-workspace.tar"
 #define FILE_MEMORY_TAR	   "kit-memory.tar"
+#define FILE_FIRST	   "first-start" /* a mark: it has begun, and has not come to its end */
+#define FILE_SETUP_LOG	   "setup.log"
 #define FILE_CONSOLE	   "console.log"
 #define FILE_MACHINE_LOG   "machine.log"
 #define FILE_FRONT_LOG	   "front.log"

@@ -103,6 +103,7 @@ struct plan_install {
 	const char *user; /* number or name */
 	const char *description; /* NULL: not said */
 	const char *kit;
+	uint32_t line; /* in its spec.yaml; 0: not known */
 };
 
 struct plan_startup {

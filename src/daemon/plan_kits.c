@@ -114,6 +114,7 @@ static void take_install(struct js_reader *rd, void *item)
 	c->user = js_want_str(rd, "user", NAME_MAX_);
 	c->description = opt_str(rd, "description", TEXT_MAX);
 	c->kit = js_want_str(rd, "kit", NAME_MAX_);
+	c->line = (uint32_t)js_take_int(rd, "line", 0, INT32_MAX, 0);
 }
 
 static void take_startup(struct js_reader *rd, void *item)

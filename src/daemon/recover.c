@@ -2,6 +2,7 @@
 #include "daemon/files.h"
 #include "daemon/ports.h"
 #include "daemon/proc.h"
+#include "daemon/provision.h"
 #include "daemon/watch.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -120,7 +121,8 @@ static int rebuild(struct daemon *d, const char *id, int dir)
 	memcpy(row.boot_id, d->boot_id, sizeof(row.boot_id));
 	row.plan = text.data;
 	row.created_ms = (int64_t)st.st_mtim.tv_sec * 1000;
-	row.provisioned = faccessat(dir, FILE_CONSOLE, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	row.provisioned = faccessat(dir, FILE_CONSOLE, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+			  !provision_pending(dir);
 	r = store_add(d->store, &row, &e);
 	if (r == -EEXIST) {
 		(void)snprintf(row.name, sizeof(row.name), "recovered-%s", id);

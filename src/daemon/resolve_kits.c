@@ -290,7 +290,8 @@ static void write_commands(struct resolving *s)
 
 		s->bad |= js_set_str(o, "command", c->shell) || js_set_str(o, "user", c->user) ||
 			  set_text(o, "description", c->description) ||
-			  js_set_str(o, "kit", kit_at(s, c->at)) || js_add(install, TAKE(o));
+			  js_set_str(o, "kit", kit_at(s, c->at)) ||
+			  js_set_int(o, "line", c->at.line) || js_add(install, TAKE(o));
 	}
 	for (size_t i = 0; i < p->n_startup; i++) {
 		const struct kit_command *c = &p->startup[i];
@@ -324,34 +325,54 @@ static void write_argv(struct resolving *s, const char *key, bool tty)
 	s->bad |= js_set(s->out, key, TAKE(list));
 }
 
+/* is_shared() - would the text in @dir be on the host? Also where one of its files is itself a share. */
+static bool is_shared(const struct js *spaces, const char *dir, const char *file)
+{
+	const char *const names[] = {file, "kits-memory"};
+	char path[PATH_MAX + 256];
+
+	for (size_t i = 0; i < js_len(spaces); i++) {
+		const char *share = js_str(js_get(js_at(spaces, i), "path"));
+
+		if (plan_within(dir, share))
+			return true;
+		for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+			(void)snprintf(path, sizeof(path), "%s/%s",
+				strcmp(dir, "/") == 0 ? "" : dir, names[k]);
+			if (plan_within(share, path))
+				return true;
+		}
+	}
+	return false;
+}
+
 /* write_instructions() - beside the workspace, inside: the host's directory of that name stays as it is.
  * Where that place is itself a shared one, the user's home has to do.
  */
 static void write_instructions(struct resolving *s)
 {
 	const struct js *spaces = js_get(s->out, "workspaces");
-	const char *slash = strrchr(s->cwd, '/');
+	const char *slash = strrchr(s->cwd, '/'), *file = s->kit->instructions_file.text;
+	char dir[PATH_MAX], note[PATH_MAX + 512];
 	AUTO_JS o = js_object();
-	char dir[PATH_MAX];
-	bool shared = false;
+	bool shared, nowhere;
 
-	if (!s->kit->instructions_file.text || s->kit->parts.n_texts == 0)
+	if (!file || s->kit->parts.n_texts == 0)
 		return;
 	(void)snprintf(
 		dir, sizeof(dir), "%.*s", (int)(slash > s->cwd ? slash - s->cwd : 1), s->cwd);
-	for (size_t i = 0; i < js_len(spaces); i++)
-		shared |= plan_within(dir, js_str(js_get(js_at(spaces, i), "path")));
+	shared = is_shared(spaces, dir, file);
+	nowhere = shared && is_shared(spaces, PLAN_GUEST_HOME, file);
 	if (shared) {
-		char note[PATH_MAX + 160];
-
-		(void)snprintf(note, sizeof(note),
-			"%s: written to " PLAN_GUEST_HOME ", as %s is a shared folder",
-			s->kit->instructions_file.text, dir);
+		(void)snprintf(note, sizeof(note), "%.255s: %s, as %s is a shared folder", file,
+			nowhere ? "left out" : "written to " PLAN_GUEST_HOME, dir);
 		s->bad |= js_add_str(s->notes, note);
 	}
+	if (nowhere)
+		return;
 	if (shared || js_len(spaces) == 0)
 		(void)snprintf(dir, sizeof(dir), PLAN_GUEST_HOME);
-	s->bad |= js_set_str(o, "file", s->kit->instructions_file.text);
+	s->bad |= js_set_str(o, "file", file);
 	s->bad |= js_set_str(o, "dir", dir);
 	s->bad |= js_set(s->out, "instructions", TAKE(o));
 }

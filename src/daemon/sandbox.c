@@ -1,5 +1,6 @@
 #include "daemon/sandbox.h"
 #include "base/clock.h"
+#include "base/escape.h"
 #include "base/log.h"
 #include <assert.h>
 #include <errno.h>
@@ -20,11 +21,18 @@ int sandbox_begin(struct sandbox *s, const char *what, int64_t deadline, struct 
 	int r = 0;
 
 	(void)pthread_mutex_lock(&s->lock);
-	while (s->busy && !s->gone && r == 0)
+	while (s->busy && !s->gone && r == 0 && !(s->providing && !s->abort_start))
 		r = sandbox_wait(s, deadline);
 	if (s->gone)
 		r = err_set(e, ERR_NOT_FOUND, -ENOENT, "sandbox '%s' was removed", s->name);
-	else if (s->busy)
+	else if (s->busy && s->providing && !s->abort_start) {
+		/* That may take half an hour: to wait without a word is no help. */
+		r = err_set(e, ERR_CONFLICT, -EINPROGRESS,
+			"sandbox '%s' is installed for the first time (%.100s)", s->name,
+			ESC(s->progress));
+		err_hint(e, "sbx logs --setup -f %s shows it, sbx stop %s ends it", s->name,
+			s->name);
+	} else if (s->busy)
 		r = err_set(e, ERR_CONFLICT, -EBUSY, "sandbox '%s' is busy: %s is not done yet",
 			s->name, s->busy);
 	else {

@@ -67,6 +67,11 @@ struct sandbox {
 	 * hold, those of phase "runtime" do not. Policy and credentials are put together by it.
 	 */
 	bool installing;
+	bool providing; /* install commands are to run, run or have run, and it is not up yet */
+	uint64_t run; /* grows with each start */
+	char progress[512]; /* what its start says, for others who wait for it */
+	uint64_t progress_seq;
+	char startup_note[320]; /* the first startup command that failed; "": none did */
 	char end_reason[256]; /* what to write down at its end instead of what it says itself */
 	struct {
 		int64_t since; /* clock_ms(); 0: not idle, as far as is known */
@@ -120,6 +125,7 @@ int sandbox_remove(struct sandbox *s, bool force, struct err *e) MUST_USE;
 /* sandbox_sweep() - delete a directory of sandboxes/ by name, whatever is in it */
 int sandbox_sweep(struct daemon *d, const char *id) MUST_USE;
 /* start.c: until the guest is ready; already running is fine. @step may be NULL. */
+/* @step: what is being done; behind a line's end, what the command that does it printed last */
 typedef void (*sandbox_step_fn)(void *ctx, const char *step);
 int sandbox_start(struct sandbox *s, sandbox_step_fn step, void *ctx, struct err *e) MUST_USE;
 /* stop.c */

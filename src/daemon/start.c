@@ -2,6 +2,7 @@
 #include "daemon/boot.h"
 #include "daemon/files.h"
 #include "daemon/ports.h"
+#include "daemon/provision.h"
 #include "daemon/proc.h"
 #include "daemon/watch.h"
 #include "base/clock.h"
@@ -21,20 +22,21 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-/* A start: status "starting" → open everything → spawn → link → boot stream → kit's files →
- * "running". Whatever fails ends the machine (if there is one), and the watcher settles the status
+/* A start: status "starting" → open everything → spawn → link → boot stream →
+ * what a first start has to do (provision.c) → "running" → startup commands. Whatever fails ends the machine (if there is one), and the watcher settles the status
  * with the reason; only then the caller is told.
  */
 
 #define CONNECT_MS	   10000
 #define WORDS_MS	   500
-#define PUT_MS		   15000 /* more than the start, for the kit's files */
 #define AGAIN_MS	   15000 /* what a second try must have left */
 #define BOOT_TRIES	   5 /* boot streams of one guest */
 #define MACHINE_OPEN_FILES 65536
 
-/* Whoever waits for a start waits longer than it can take, with the ends before and after it. */
-static_assert(SANDBOX_BUSY_MS > SANDBOX_START_MS + PUT_MS + 2 * (WATCH_GIVE_UP_MS + 2000),
+/* Whoever waits for a start waits longer than it can take, with the ends before and after it. What a
+ * first start has to do beside (provision.h) is told to those who wait: see start_wait_turn(), sandbox_begin().
+ */
+static_assert(SANDBOX_BUSY_MS > SANDBOX_START_MS + 2 * (WATCH_GIVE_UP_MS + 2000),
 	"a start may outlast those who wait for it");
 
 struct starting {
@@ -47,8 +49,17 @@ struct starting {
 	struct machine_plan m; /* with descriptors that are ours to close */
 };
 
-static void say(struct starting *st, const char *text)
+/* tell() - whoever asked for the start, and those who wait for it */
+static void tell(void *ctx, const char *text)
 {
+	struct starting *st = ctx;
+	struct sandbox *s = st->s;
+
+	(void)pthread_mutex_lock(&s->lock);
+	(void)snprintf(s->progress, sizeof(s->progress), "%s", text);
+	s->progress_seq++;
+	(void)pthread_cond_broadcast(&s->changed);
+	(void)pthread_mutex_unlock(&s->lock);
 	if (st->step)
 		st->step(st->ctx, text);
 }
@@ -84,6 +95,7 @@ static int open_in(struct starting *st, const char *name, int flags, struct err 
 static int open_own_files(struct starting *st, struct err *e)
 {
 	struct stat sb;
+	int r;
 
 	st->dir = sandbox_dir(st->s, e);
 	if (st->dir < 0)
@@ -97,6 +109,9 @@ static int open_own_files(struct starting *st, struct err *e)
 			"processes of an earlier run of this sandbox are still alive");
 	(void)unlinkat(st->dir, MACHINE_EXIT_FILE, 0);
 	(void)unlinkat(st->dir, LINK_SOCKET, 0);
+	r = provision_begin(st->s, st->dir, e);
+	if (r < 0)
+		return r;
 	st->m.scratch_fd = open_in(st, FILE_SCRATCH, O_RDWR, e);
 	if (st->m.scratch_fd < 0)
 		return st->m.scratch_fd;
@@ -329,36 +344,6 @@ static int wait_boot(struct starting *st, struct err *e)
 	return r < 0 ? r : fd;
 }
 
-static int put_tar(struct starting *st, const char *name, const char *dest, struct err *e)
-{
-	const struct plan *p = st->s->plan;
-	AUTO_FD fd = openat(st->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-
-	if (fd < 0)
-		return errno == ENOENT ? 0 : err_sys(e, -errno, "open '%s'", name);
-	return agent_put_file(st->s, fd, dest, p->uid, p->gid, st->deadline + PUT_MS, e);
-}
-
-/* provision() - the kit's files, once in the life of the scratch disk */
-static int provision(struct starting *st, struct err *e)
-{
-	struct sandbox *s = st->s;
-	int r;
-
-	if (s->row.provisioned)
-		return 0;
-	say(st, "kit's files");
-	r = put_tar(st, FILE_HOME_TAR, s->plan->home, e);
-	if (r == 0)
-		r = put_tar(st, FILE_SETUP_TAR, "/", e);
-	if (r < 0)
-		return err_wrap(e, r, "put the kit's files in");
-	(void)pthread_mutex_lock(&s->lock);
-	s->row.provisioned = true; /* written with the move to running */
-	(void)pthread_mutex_unlock(&s->lock);
-	return 0;
-}
-
 /* console_tail() - the last lines of the console, for the message of a failed start */
 static void console_tail(int dir, char dst[240])
 {
@@ -387,7 +372,7 @@ static int boot_streams(struct starting *st, struct err *e)
 		if (fd < 0)
 			return fd;
 		st->came_up = true;
-		r = boot_guest(st->s, fd, st->deadline, st->step, st->ctx, &broken);
+		r = boot_guest(st->s, fd, st->deadline, tell, st, &broken);
 		if (r >= 0)
 			return r;
 		if ((r != -ECONNRESET && r != -EPIPE) || has_ended(st->s, &broken) ||
@@ -410,12 +395,19 @@ static int boot(struct starting *st, struct err *e)
 	return r;
 }
 
+/* why_it_ended() - a command or a copy that was cut off says less than who cut it off */
+static void why_it_ended(struct sandbox *s, struct err *e)
+{
+	if (e->num == -ECONNRESET || e->num == -ENOTCONN || e->num == -EPIPE)
+		(void)has_ended(s, e);
+}
+
 static int run(struct starting *st, struct err *e)
 {
 	struct sandbox *s = st->s;
 	int r;
 
-	say(st, "opening the way out");
+	tell(st, "opening the way out");
 	r = egress_start(s, st->dir, e); /* before anything inside can want it */
 	if (r == 0)
 		r = spawn(st, e);
@@ -423,18 +415,26 @@ static int run(struct starting *st, struct err *e)
 		r = connect_link(st, e);
 	if (r < 0)
 		return r;
-	say(st, "booting");
+	tell(st, "booting");
 	st->booting = true;
 	r = boot(st, e);
 	if (r == 0)
 		r = egress_connect(s, st->deadline, e);
 	if (r == 0)
-		r = provision(st, e);
+		r = provision(s, st->dir, tell, st, e);
 	if (r == 0)
 		r = wanted(s, e);
+	else
+		why_it_ended(s, e);
 	if (r == 0)
 		ports_open(s);
-	return r == 0 ? sandbox_move(s, STATUS_RUNNING, "", e) : r;
+	if (r == 0)
+		r = sandbox_move(s, STATUS_RUNNING, "", e);
+	if (r < 0)
+		return r;
+	provision_done(st->dir);
+	startup_run(s);
+	return 0;
 }
 
 /* fail() - end what runs, wait until it is gone, tell why with the console's last words */
@@ -453,9 +453,11 @@ static int fail(struct starting *st, int r, struct err *e)
 	if (spawned) {
 		watch_end(s, reason);
 		(void)!watch_settled(s, clock_ms() + WATCH_GIVE_UP_MS + 2000);
-	} else if (sandbox_status(s) == STATUS_STARTING) {
+	} else {
+		/* also when the watcher has settled it: the way out may have been opened after that */
 		egress_stop(s);
-		sandbox_settle(s, STATUS_STOPPED, reason);
+		if (sandbox_status(s) == STATUS_STARTING)
+			sandbox_settle(s, STATUS_STOPPED, reason);
 	}
 	if (tail[0] && spawned && !e->hint[0])
 		err_hint(e, "sbx logs --console %s; its last words: %.150s", s->name,
@@ -476,11 +478,13 @@ static int start_owned(struct sandbox *s, sandbox_step_fn step, void *ctx, int64
 	starting_init(st);
 	(void)pthread_mutex_lock(&s->lock);
 	s->abort_start = s->asked_to_end = s->killed = false;
+	s->run++;
+	s->startup_note[0] = '\0';
 	s->why[0] = s->end_reason[0] = '\0';
 	(void)pthread_mutex_unlock(&s->lock);
 	r = sandbox_move(s, STATUS_STARTING, "", e);
 	if (r == 0) {
-		say(st, "opening image and workspaces");
+		tell(st, "opening image and workspaces");
 		r = open_all(st, e);
 		if (r == 0)
 			r = run(st, e);
@@ -530,8 +534,14 @@ static int start_twice(struct sandbox *s, sandbox_step_fn step, void *ctx, struc
 
 int sandbox_start(struct sandbox *s, sandbox_step_fn step, void *ctx, struct err *e)
 {
-	int r = sandbox_begin(s, "start", clock_ms() + SANDBOX_BUSY_MS, e);
+	bool waited = false;
 	enum status status;
+	int r;
+
+	do {
+		waited |= start_wait_turn(s, step, ctx);
+		r = sandbox_begin(s, "start", clock_ms() + SANDBOX_BUSY_MS, e);
+	} while (r == -EINPROGRESS);
 
 	if (r < 0)
 		return r;
@@ -541,7 +551,7 @@ int sandbox_start(struct sandbox *s, sandbox_step_fn step, void *ctx, struct err
 		r = err_set(e, ERR_CONFLICT, -EBUSY, "sandbox '%s' is paused", s->name);
 		err_hint(e, "sbx resume %s", s->name);
 	} else if (status != STATUS_RUNNING)
-		r = start_twice(s, step, ctx, e);
+		r = waited ? start_did_not(s, e) : start_twice(s, step, ctx, e);
 	sandbox_end(s);
 	return r;
 }

@@ -38,8 +38,7 @@ static bool view_workspaces(struct js *o, const struct plan *p)
 }
 
 /* view_notes() - of the plan, what the last start could not put in force, what is broken now */
-static bool view_notes(
-	struct sandbox *s, struct js *o, const char *note, const char *trouble, const char *egress)
+static bool view_notes(struct sandbox *s, struct js *o, const char *const *more, size_t n)
 {
 	AUTO_JS list = js_array();
 	bool bad = false;
@@ -47,12 +46,9 @@ static bool view_notes(
 	for (size_t i = 0; i < js_len(s->plan->notes); i++)
 		bad |= js_add_str(list, js_str(js_at(s->plan->notes, i)));
 	bad |= ports_notes(s, list);
-	if (note[0])
-		bad |= js_add_str(list, note);
-	if (trouble[0])
-		bad |= js_add_str(list, trouble);
-	if (egress[0])
-		bad |= js_add_str(list, egress);
+	for (size_t i = 0; i < n; i++)
+		if (more[i][0])
+			bad |= js_add_str(list, more[i]);
 	return bad | js_set(o, "notes", TAKE(list));
 }
 
@@ -62,6 +58,8 @@ struct js *sandbox_view(struct sandbox *s, bool with_plan)
 	AUTO_JS o = js_object();
 	struct store_sandbox row;
 	char trouble[LINK_TEXT] = "", egress[sizeof(s->egress.trouble)];
+	char startup[sizeof(s->startup_note)];
+	const char *const notes[] = {row.note, startup, trouble, egress};
 	enum status status;
 	bool bad = false, silent;
 
@@ -70,6 +68,7 @@ struct js *sandbox_view(struct sandbox *s, bool with_plan)
 	status = s->status;
 	silent = s->silent && (status == STATUS_RUNNING || status == STATUS_PAUSED);
 	memcpy(egress, s->egress.trouble, sizeof(egress));
+	memcpy(startup, s->startup_note, sizeof(startup));
 	if (with_plan)
 		memcpy(trouble, s->trouble, sizeof(trouble));
 	(void)pthread_mutex_unlock(&s->lock);
@@ -99,7 +98,7 @@ struct js *sandbox_view(struct sandbox *s, bool with_plan)
 	bad |= js_set_str(o, "cwd", p->cwd);
 	bad |= js_set_str(o, "user", p->user);
 	bad |= ports_view(s, o);
-	bad |= view_notes(s, o, row.note, trouble, egress);
+	bad |= view_notes(s, o, notes, ARRAY_LEN(notes));
 	if (with_plan) {
 		AUTO_FD dir = sandbox_dir(s, NULL);
 

@@ -10,7 +10,7 @@
 #include "proto/agent.h"
 
 #define GUEST_STREAMS_MAX  256
-#define GUEST_SESSIONS_MAX 16
+#define GUEST_SESSIONS_MAX 48
 #define GUEST_WATCHERS_MAX 8 /* of a session */
 #define GUEST_RING_BYTES   262144 /* replayed to who attaches */
 #define GUEST_DRAIN_MS	   200 /* for output of what a command left behind */

@@ -190,7 +190,7 @@ unsigned proc_count(const struct guest *g)
 	unsigned n = 0;
 
 	for (const struct proc *p = g->procs; p; p = p->next)
-		n += !p->done;
+		n += !p->done && !(p->flags & AGENT_EXEC_SERVICE);
 	return n;
 }
 

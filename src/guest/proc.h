@@ -15,7 +15,7 @@ struct proc;
 void proc_start(struct guest *g, struct stream *s, const struct agent_exec *m);
 /* proc_attach() - the same for ATTACH */
 void proc_attach(struct guest *g, struct stream *s, const struct agent_attach *m);
-/* proc_count() - commands and sessions that have not ended */
+/* proc_count() - commands and sessions that have not ended, services left out */
 unsigned proc_count(const struct guest *g);
 /* proc_free_all() - forget every command, kill what runs; for tests and power-off */
 void proc_free_all(struct guest *g);

@@ -26,6 +26,12 @@ static const char *const enforced[] = {
 	"security.*", /* root inside is root of its own kernel, with it or without */
 	"ports.*",
 	"volumes.*",
+	"setup.install.*",
+	"setup.startup.*",
+	"agentInstructions.*",
+	"files/home",
+	"onlyIfMissing",
+	"files/workspace",
 	/* schema 1 */
 	"network.publishedPorts.*",
 	"publishedPorts.*",
@@ -45,6 +51,12 @@ static const char *const enforced[] = {
 	"agent.resources",
 	"commands",
 	"commands.initFiles.*",
+	"commands.install.*",
+	"commands.startup.*",
+	"memory",
+	"agentContext",
+	"agent.aiFilename",
+	"sandbox.aiFilename",
 };
 
 static bool covers(const char *pattern, const char *field)

@@ -69,24 +69,34 @@ static int put_section(const struct kit_plan *p, struct buf *out)
 	return r == 0 ? buf_addf(out, END "\n") : r;
 }
 
-int kit_memory_main(const struct kit_plan *p, const char *before, struct buf *out)
+int kit_memory_splice(const char *before, const char *section, struct buf *out)
 {
 	const char *from = strstr(before, START);
 	const char *to = from ? strstr(from, END) : NULL;
 	size_t head = to ? (size_t)(from - before) : strlen(before);
 	int r = 0;
 
-	if (!p->instructions_file.text)
-		return -EINVAL;
 	if (head)
 		r = buf_add(out, before, head);
 	if (r == 0 && !to && head && before[head - 1] != '\n')
 		r = buf_add(out, "\n", 1);
 	if (r == 0)
-		r = put_section(p, out);
+		r = buf_add(out, section, strlen(section));
 	if (r < 0 || !to)
 		return r;
 	to += strlen(END);
 	to += *to == '\n';
 	return *to ? buf_add(out, to, strlen(to)) : 0;
+}
+
+int kit_memory_main(const struct kit_plan *p, const char *before, struct buf *out)
+{
+	AUTO(buf) section;
+	int r;
+
+	buf_init(&section, out->max);
+	if (!p->instructions_file.text)
+		return -EINVAL;
+	r = put_section(p, &section);
+	return r < 0 ? r : kit_memory_splice(before, buf_str(&section), out);
 }

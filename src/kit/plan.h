@@ -97,6 +97,8 @@ int kit_surface_dropped(const struct kit_plan *p, const struct kit_surface *appr
  * Mixins' texts go to kits-memory/NAME.md beside it: kit_memory_file() names them.
  */
 int kit_memory_main(const struct kit_plan *p, const char *before, struct buf *out) MUST_USE;
+/* kit_memory_splice() - @section (kit_memory_main() of nothing) in the place of the section in @before */
+int kit_memory_splice(const char *before, const char *section, struct buf *out) MUST_USE;
 /* kit_memory_file() - the @i-th mixin's text: path relative to the main file's directory; false at the end */
 bool kit_memory_file(const struct kit_plan *p, size_t i, char path[128], const char **ret_text);
 

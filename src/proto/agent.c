@@ -287,7 +287,7 @@ enum proto_result agent_get_exec(const struct frame *f, struct agent_exec *m)
 	get_strv(&r, &m->argv);
 	if (!r.bad)
 		get_strv(&r, &m->env);
-	if (m->argv.n == 0 || (m->flags & ~7u))
+	if (m->argv.n == 0 || (m->flags & ~15u))
 		r.bad = true;
 	if (fixed(&r) == PROTO_OK)
 		return PROTO_OK;

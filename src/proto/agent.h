@@ -64,7 +64,7 @@ void agent_setup_fini(struct agent_setup *m);
 int agent_put_setup(struct buf *out, const struct agent_setup *m) MUST_USE;
 enum proto_result agent_get_setup(const struct frame *f, struct agent_setup *ret_m) MUST_USE;
 
-enum { AGENT_EXEC_TTY = 1, AGENT_EXEC_STDIN = 2, AGENT_EXEC_PERSIST = 4 };
+enum { AGENT_EXEC_TTY = 1, AGENT_EXEC_STDIN = 2, AGENT_EXEC_PERSIST = 4, AGENT_EXEC_SERVICE = 8 };
 
 struct agent_exec {
 	uint32_t flags; /* AGENT_EXEC_* */
