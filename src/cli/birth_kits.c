@@ -53,7 +53,7 @@ bool birth_kits_put(struct js *body, const struct run_args *a, const struct kits
 		bad |= js_set_str(one, "origin", kits->v[i].origin);
 		bad |= js_add(list, one);
 	}
-	return bad | put_args(body, &a->kit_args.list) | js_set(body, "kits", TAKE(list));
+	return bad || put_args(body, &a->kit_args.list) || js_set(body, "kits", TAKE(list));
 }
 
 bool birth_kits_outside(const struct run_args *a)

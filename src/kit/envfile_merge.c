@@ -10,8 +10,6 @@ static bool equal(const struct js *a, const struct js *b)
 {
 	AUTO(buf) x = {0};
 	AUTO(buf) y = {0};
-	AUTO_JS p = js_array();
-	AUTO_JS q = js_array();
 
 	buf_init(&x, 1U << 20);
 	buf_init(&y, 1U << 20);
