@@ -109,6 +109,7 @@ struct kit_args_cli {
 	} args[ARGS_KIT_ARGS_MAX];
 	size_t n_args;
 	const char *output; /* NULL: not given */
+	const char *description; /* NULL: not given */
 	bool force, json, sign, approve;
 };
 int kit_args_parse(int argc, char **argv, enum args_mode mode, const struct kit_form *form,

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { K_ARG = 256, K_KIT, K_JSON, K_KEY, K_SIGN, K_APPROVE };
+enum { K_ARG = 256, K_KIT, K_JSON, K_KEY, K_SIGN, K_APPROVE, K_DESCRIPTION };
 
 static const struct argp_option options[] = {
 	{"kit", K_KIT, "KIT", 0, "A mixin to put on top; may be given again", 0},
@@ -14,6 +14,7 @@ static const struct argp_option options[] = {
 	{"approve-kits", K_APPROVE, NULL, 0,
 		"Approve all that the kit asks for, without a question", 0},
 	{"force", 'f', NULL, 0, "Ask nothing: write over a file that is there, end what runs", 0},
+	{"description", K_DESCRIPTION, "TEXT", 0, "What it is, kept with the image", 0},
 	{"json", K_JSON, NULL, 0, "Results and errors as JSON on stdout", 0},
 	{0},
 };
@@ -34,6 +35,8 @@ static int letter(int key)
 		return 's';
 	case K_APPROVE:
 		return 'A';
+	case K_DESCRIPTION:
+		return 'd';
 	default:
 		return key;
 	}
@@ -81,6 +84,11 @@ static int option(struct parse *p, int key, char *arg)
 				p->e, ERR_LIMIT, -E2BIG, "more than %d times --key", ARGS_KITS_MAX);
 		a->keys[a->n_keys++] = arg;
 		return 0;
+	case K_DESCRIPTION:
+		a->description = arg;
+		return strlen(arg) < 1024
+			       ? 0
+			       : err_set(p->e, ERR_INVALID, -EINVAL, "--description is too long");
 	case K_SIGN:
 		a->sign = true;
 		return 0;

@@ -1,7 +1,8 @@
-/* sbx image ls|build|load|pull|rm */
+/* sbx image ls|build|load|pull|rm; save is in template.c */
 #include "base/escape.h"
 #include "base/name.h"
 #include "cli/box.h"
+#include "cli/image_verbs.h"
 #include "cli/images.h"
 #include "cli/report.h"
 #include "cli/verb.h"
@@ -18,7 +19,8 @@ static void print_images(const struct js *list, bool quiet)
 	for (size_t i = 0; i < js_len(list); i++) {
 		const struct js *v = js_at(list, i);
 
-		(void)escape_str(name, sizeof(name), box_str(v, "name"));
+		(void)escape_str(name, sizeof(name),
+			box_str(v, box_str(v, "name")[0] ? "name" : "reference"));
 		(void)escape_str(id, sizeof(id), box_str(v, "id"));
 		if (quiet) {
 			puts(id);
@@ -31,7 +33,7 @@ static void print_images(const struct js *list, bool quiet)
 	}
 }
 
-static int image_ls(int argc, char **argv)
+int image_verb_ls(int argc, char **argv)
 {
 	static const struct plain_form form = {
 		.options = OPT_JSON | OPT_QUIET, .words = "", .doc = "List root images."};
@@ -76,7 +78,7 @@ static int find_ref(
 	return 0;
 }
 
-static int image_rm(int argc, char **argv)
+int image_verb_rm(int argc, char **argv)
 {
 	static const struct plain_form form = {.options = OPT_JSON,
 		.min_words = 1,
@@ -180,7 +182,7 @@ static int import_verb(
 	return report_flush();
 }
 
-static int image_load_verb(int argc, char **argv)
+int image_verb_load(int argc, char **argv)
 {
 	const struct images_ask ask = {.pull = IMAGE_PULL_ALWAYS, .name_it = true, .again = true};
 
@@ -205,11 +207,12 @@ static int image_pull_verb(int argc, char **argv)
 int verb_image(int argc, char **argv)
 {
 	static const struct verb subs[] = {
-		{"ls", image_ls, "list root images"},
+		{"ls", image_verb_ls, "list root images"},
 		{"build", image_build_verb, "make the default one"},
-		{"load", image_load_verb, "make one of an OCI layout or an archive"},
+		{"load", image_verb_load, "make one of an OCI layout or an archive"},
 		{"pull", image_pull_verb, "make one of an image in a registry"},
-		{"rm", image_rm, "remove some"},
+		{"save", image_verb_save, "write one into an archive"},
+		{"rm", image_verb_rm, "remove some"},
 	};
 
 	return verb_sub(subs, ARRAY_LEN(subs), argc, argv);

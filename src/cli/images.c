@@ -18,29 +18,40 @@ static void on_interrupt(int sig)
 	interrupted = true;
 }
 
+void images_display_begin(struct images_display *d, bool quiet, const bool **ret_interrupted,
+	image_progress_fn *ret_progress, void **ret_ctx)
+{
+	struct sigaction sa = {.sa_handler = on_interrupt};
+
+	interrupted = false;
+	d->quiet = quiet;
+	*ret_interrupted = &interrupted;
+	*ret_progress = quiet ? NULL : image_progress_show;
+	*ret_ctx = &d->progress;
+	image_progress_init(&d->progress, STDERR_FILENO);
+	(void)sigaction(SIGINT, &sa, &d->old_int);
+	(void)sigaction(SIGTERM, &sa, &d->old_term);
+}
+
+void images_display_end(struct images_display *d)
+{
+	(void)sigaction(SIGINT, &d->old_int, NULL);
+	(void)sigaction(SIGTERM, &d->old_term, NULL);
+	if (!d->quiet)
+		image_progress_end(&d->progress);
+}
+
 int images_build(const struct paths *p, const char *name, bool force, bool quiet, char ret_id[64],
 	bool *ret_built, struct err *e)
 {
-	struct sigaction sa = {.sa_handler = on_interrupt}, old_int, old_term;
-	struct image_progress progress;
-	struct image_build b = {.paths = p,
-		.name = name,
-		.force = force,
-		.interrupted = &interrupted,
-		.progress = quiet ? NULL : image_progress_show,
-		.ctx = &progress};
+	struct image_build b = {.paths = p, .name = name, .force = force};
+	struct images_display show;
 	struct image img;
 	int r;
 
-	interrupted = false;
-	image_progress_init(&progress, STDERR_FILENO);
-	(void)sigaction(SIGINT, &sa, &old_int);
-	(void)sigaction(SIGTERM, &sa, &old_term);
+	images_display_begin(&show, quiet, &b.interrupted, &b.progress, &b.ctx);
 	r = image_build(&b, &img, ret_built, e);
-	(void)sigaction(SIGINT, &old_int, NULL);
-	(void)sigaction(SIGTERM, &old_term, NULL);
-	if (!quiet)
-		image_progress_end(&progress);
+	images_display_end(&show);
 	if (r < 0)
 		return err_wrap(e, r, "build the root image");
 	(void)snprintf(ret_id, 64, "%s", img.id);
@@ -81,22 +92,12 @@ static int absolute(const char *source, char dst[PATH_MAX], struct err *e)
 
 static int import(struct image_import *m, bool quiet, struct image *ret_image, struct err *e)
 {
-	struct sigaction sa = {.sa_handler = on_interrupt}, old_int, old_term;
-	struct image_progress progress;
+	struct images_display show;
 	int r;
 
-	interrupted = false;
-	m->interrupted = &interrupted;
-	m->progress = quiet ? NULL : image_progress_show;
-	m->ctx = &progress;
-	image_progress_init(&progress, STDERR_FILENO);
-	(void)sigaction(SIGINT, &sa, &old_int);
-	(void)sigaction(SIGTERM, &sa, &old_term);
+	images_display_begin(&show, quiet, &m->interrupted, &m->progress, &m->ctx);
 	r = image_import(m, ret_image, e);
-	(void)sigaction(SIGINT, &old_int, NULL);
-	(void)sigaction(SIGTERM, &old_term, NULL);
-	if (!quiet)
-		image_progress_end(&progress);
+	images_display_end(&show);
 	return r < 0 ? err_wrap(e, r, "image '%.100s'", m->source) : 0;
 }
 

@@ -3,6 +3,7 @@
 #define CLI_IMAGES_H
 #include "base/paths.h"
 #include "image/import.h"
+#include <signal.h>
 #include <stdbool.h>
 
 /* images_need_default() - build the default image when there is none; seconds to minutes */
@@ -22,4 +23,14 @@ struct images_ask {
 /* images_import() - it is here afterwards; its id into @ret_id */
 int images_import(const struct paths *p, const struct images_ask *ask, char ret_id[64],
 	struct err *e) MUST_USE;
+
+/* images_display_begin() - SIGINT and SIGTERM set *ret_interrupted until the end; the progress is shown unless @quiet */
+struct images_display {
+	struct image_progress progress;
+	struct sigaction old_int, old_term;
+	bool quiet;
+};
+void images_display_begin(struct images_display *d, bool quiet, const bool **ret_interrupted,
+	image_progress_fn *ret_progress, void **ret_ctx);
+void images_display_end(struct images_display *d);
 #endif

@@ -212,14 +212,19 @@ static int next(struct transfer *t, int64_t deadline, struct frame *ret_f, struc
 int transfer_finish(struct transfer *t, struct err *e)
 {
 	uint8_t end[FRAME_HEADER];
-	struct frame f;
 	int r = flush(t, e);
 
 	frame_head(end, FRAME_END, 0);
 	if (r == 0)
 		r = send_all(t, end, sizeof(end), e);
-	if (r == 0)
-		r = next(t, clock_ms() + FINISH_MS, &f, e);
+	return r < 0 ? r : transfer_answer(t, e);
+}
+
+int transfer_answer(struct transfer *t, struct err *e)
+{
+	struct frame f;
+	int r = next(t, clock_ms() + FINISH_MS, &f, e);
+
 	if (r < 0)
 		return r;
 	if (f.type == FRAME_ERROR)

@@ -30,6 +30,8 @@ int transfer_ask(struct transfer *t, const struct buf *request, struct err *e) M
 int transfer_put(struct transfer *t, const void *p, size_t len, struct err *e) MUST_USE;
 /* transfer_finish() - the rest, END, and the guest's OK */
 int transfer_finish(struct transfer *t, struct err *e) MUST_USE;
+/* transfer_answer() - the guest's OK to a request without data */
+int transfer_answer(struct transfer *t, struct err *e) MUST_USE;
 /* transfer_get() - 1 with the next bytes of the tar (valid until the next call), 0 at END */
 int transfer_get(
 	struct transfer *t, const uint8_t **ret_p, size_t *ret_len, struct err *e) MUST_USE;

@@ -40,6 +40,7 @@ int verb_secret(int argc, char **argv);
 int verb_settings(int argc, char **argv);
 int verb_start(int argc, char **argv);
 int verb_stop(int argc, char **argv);
+int verb_template(int argc, char **argv);
 int verb_version(int argc, char **argv);
 
 /* verb_find() - NULL when there is none of that name */

@@ -1,8 +1,10 @@
 /* Giving a tree out: depth first with a stack of open directories, no recursion. What vanishes
  * under way is left out; a file that changes its length keeps the one it was announced with.
- * Sockets, devices and pipes are left out, and so are the kernel's own file systems below.
+ * Sockets, devices and pipes are left out, and so are the kernel's own file systems below. As an image: one
+ * file system only, with hard links, capabilities and pipes.
  */
 #include "guest/channel.h"
+#include "guest/links.h"
 #include "proto/tar.h"
 #include <dirent.h>
 #include <errno.h>
@@ -13,8 +15,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/xattr.h>
 
 #define DEPTH_MAX 512
+#define ENGINE                                                                                     \
+	"var/lib/docker" /* images and containers of an engine inside are no part of an image */
 
 struct level {
 	DIR *dir;
@@ -28,6 +33,8 @@ struct get {
 	struct buf head;
 	struct level stack[DEPTH_MAX];
 	size_t depth;
+	bool image;
+	struct links links;
 };
 
 static int put_head(struct get *g, struct err *e)
@@ -95,6 +102,43 @@ static void describe(struct get *g, const struct stat *st)
 	t->mtime = st->st_mtim.tv_sec;
 	t->mtime_ns = (uint32_t)st->st_mtim.tv_nsec;
 	t->size = 0;
+	t->capability_len = 0;
+}
+
+/* put_again() - a file with several names that was given already: 1; it is new: 0 */
+static int put_again(struct get *g, const struct stat *st, struct err *e)
+{
+	const char *first =
+		g->image && st->st_nlink > 1 ? links_first(&g->links, st, g->entry.path) : NULL;
+	int r;
+
+	if (!first)
+		return 0;
+	describe(g, st);
+	g->entry.type = TAR_HARDLINK;
+	(void)snprintf(g->entry.linkname, sizeof(g->entry.linkname), "%s", first);
+	r = put_head(g, e);
+	return r < 0 ? r : 1;
+}
+
+static void take_capability(struct get *g, int fd)
+{
+	ssize_t n = g->image ? fgetxattr(fd, "security.capability", g->entry.capability,
+				       sizeof(g->entry.capability))
+			     : -1;
+
+	g->entry.capability_len = n > 0 ? (uint8_t)n : 0;
+}
+
+static int put_pipe(struct get *g, const struct stat *st, struct err *e)
+{
+	int r = put_again(g, st, e);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	describe(g, st);
+	g->entry.type = TAR_FIFO;
+	return put_head(g, e);
 }
 
 static int put_file(struct get *g, int dir, const char *name, struct err *e)
@@ -109,7 +153,11 @@ static int put_file(struct get *g, int dir, const char *name, struct err *e)
 		return err_sys(e, -errno, "open '%s'", g->entry.path);
 	if (!S_ISREG(st.st_mode))
 		return 0; /* it has become something else */
+	r = put_again(g, &st, e);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	describe(g, &st);
+	take_capability(g, fd);
 	g->entry.type = TAR_FILE;
 	g->entry.size = (uint64_t)st.st_size;
 	r = put_head(g, e);
@@ -120,7 +168,10 @@ static int put_symlink(
 	struct get *g, int dir, const char *name, const struct stat *st, struct err *e)
 {
 	ssize_t n;
+	int r = put_again(g, st, e);
 
+	if (r != 0)
+		return r < 0 ? r : 0;
 	describe(g, st);
 	n = readlinkat(dir, name, g->entry.linkname, sizeof(g->entry.linkname) - 1);
 	if (n <= 0)
@@ -172,7 +223,9 @@ static int enter(struct get *g, int dir, const char *name, struct err *e)
 	r = put_head(g, e);
 	if (r < 0)
 		return r;
-	if (g->depth > 0 && top[-1].dev != st.st_dev && is_kernels(fd))
+	if (g->depth > 0 && top[-1].dev != st.st_dev && (g->image || is_kernels(fd)))
+		return 0;
+	if (g->image && strcmp(g->entry.path, ENGINE) == 0)
 		return 0;
 	top->dir = fdopendir(fd);
 	if (!top->dir)
@@ -194,6 +247,8 @@ static int put_one(struct get *g, int dir, const char *name, struct err *e)
 		return put_file(g, dir, name, e);
 	if (S_ISLNK(st.st_mode))
 		return put_symlink(g, dir, name, &st, e);
+	if (S_ISFIFO(st.st_mode) && g->image)
+		return put_pipe(g, &st, e);
 	return S_ISDIR(st.st_mode) ? enter(g, dir, name, e) : 0;
 }
 
@@ -258,7 +313,7 @@ int get_serve(struct channel *c, const struct agent_get *m, struct err *e)
 	static struct get g; /* one transfer a process */
 	int r;
 
-	g = (struct get){.c = c};
+	g = (struct get){.c = c, .image = m->flags & AGENT_GET_IMAGE};
 	buf_init(&g.head, TAR_PAX_MAX + 4 * TAR_BLOCK);
 	r = put_top(&g, m->path, m->flags & AGENT_GET_FOLLOW, e);
 	if (r == 0)
@@ -266,5 +321,6 @@ int get_serve(struct channel *c, const struct agent_get *m, struct err *e)
 	while (g.depth > 0)
 		closedir(g.stack[--g.depth].dir);
 	buf_fini(&g.head);
+	links_fini(&g.links);
 	return r < 0 ? r : put_zeros(&g, TAR_END_BYTES, e);
 }

@@ -79,10 +79,11 @@ static bool look(struct skopeo *s)
 	if (counted != s->bytes)
 		s->moved_ms = now;
 	s->bytes = counted;
-	(void)snprintf(text, sizeof(text), "fetching the image: %llu MiB",
+	(void)snprintf(text, sizeof(text), "%s: %llu MiB",
+		s->f->what ? s->f->what : "fetching the image",
 		(unsigned long long)(s->bytes >> 20));
 	if (s->f->progress)
-		s->f->progress(s->f->ctx, 0, text);
+		s->f->progress(s->f->ctx, s->f->what ? 50 : 0, text);
 	return now < s->moved_ms + STALL_MS;
 }
 

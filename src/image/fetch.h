@@ -14,6 +14,7 @@ struct image_fetch {
 	const char *source; /* as skopeo takes it: "docker://...", "oci-archive:..." */
 	const char *
 		dir; /* of ours, there; what an earlier try left in it is used again, blob by blob */
+	const char *what; /* is done, for the display; NULL: the image is fetched */
 	const bool *interrupted; /* may be NULL */
 	image_progress_fn progress; /* may be NULL */
 	void *ctx;

@@ -23,7 +23,7 @@ struct image_import {
 	const char *name; /* what to call it; NULL: nothing, it is known by its reference */
 	enum image_pull pull;
 	bool again; /* make it anew of the same bytes: what was here may be damaged */
-	bool *interrupted; /* as in struct image_build */
+	const bool *interrupted; /* as in struct image_build */
 	image_progress_fn progress; /* may be NULL */
 	void *ctx;
 };

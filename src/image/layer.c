@@ -6,7 +6,8 @@
 #include <sys/stat.h>
 
 #define TARGET_MAX (EROFS_SMALL_MAX - 1)
-#define PASSES_MAX 16 /* hard links to hard links that are hidden: each costs the layer once more */
+#define PASSES_MAX                                                                                 \
+	32 /* hard links to hard links that are hidden: each costs the layer twice more */
 
 struct layer_reader {
 	struct layer_limits left;
@@ -141,6 +142,8 @@ static int add_other(struct layer_reader *r, struct err *e)
 	const struct tar_entry *t = &r->tar.entry;
 	enum tree_fault f = TREE_HIDDEN;
 
+	if (t->type != TAR_DIR)
+		tree_seen(r->t, t->path);
 	r->wanted = t->type != TAR_DIR && tree_wants(r->t, t->path);
 	if (!r->again)
 		f = tree_add(r->t, t->path, tree_type(t->type), &r->node);
@@ -167,6 +170,7 @@ static int add(struct layer_reader *r, struct err *e)
 	}
 	if (t->type != TAR_HARDLINK)
 		return add_other(r, e);
+	tree_seen(r->t, t->path);
 	f = r->again ? TREE_OK : tree_link(r->t, t->path, t->linkname);
 	if (f == TREE_OK || f == TREE_HIDDEN)
 		f = tree_wants_link(r->t, t->path, t->linkname);
@@ -217,6 +221,7 @@ static int take(struct layer_reader *r, const uint8_t *p, size_t len, bool *ret_
 			break;
 		case TAR_ENTRY_END:
 			n = end_file(r, e);
+			tree_next(r->t);
 			break;
 		case TAR_BAD:
 			return bad_tar(r, e);
@@ -264,24 +269,36 @@ static int run(struct layer_reader *r, const struct layer *l, struct err *e)
 	return unzip_end(r->unzip, e);
 }
 
+static int pass(
+	struct layer_reader *r, const struct layer *l, bool first, bool *ret_more, struct err *e)
+{
+	int n;
+
+	r->again = !first;
+	tree_pass(r->t, first);
+	n = run(r, l, e);
+	if (n == 0 && !tree_pass_end(r->t, ret_more))
+		n = tree_err(TREE_NO_MEMORY, "", e);
+	return n;
+}
+
 int layer_apply(struct layer_reader *r, const struct layer *l, struct tree *t, struct erofs *w,
 	struct err *e)
 {
-	size_t waits = tree_waits(t);
+	bool more = false;
 	int n;
 
 	r->t = t;
 	r->w = w;
-	r->again = false;
-	n = run(r, l, e);
+	n = pass(r, l, true, &more, e);
 	/* What a hard link waits for may be of this very layer, and hidden: then it was passed by; and it may be
 	 * a hard link itself.
 	 */
-	for (unsigned i = 0; n == 0 && tree_waiting(t) && tree_waits(t) != waits && i < PASSES_MAX;
-		i++) {
-		waits = tree_waits(t);
-		r->again = true;
-		n = run(r, l, e);
-	}
+	for (unsigned i = 0; n == 0 && more && i < PASSES_MAX; i++)
+		n = pass(r, l, false, &more, e);
+	if (n == 0 && more)
+		n = err_set(e, ERR_INVALID, -EBADMSG,
+			"a layer has hard links to hard links to hard links, more than %d deep",
+			PASSES_MAX / 2);
 	return n;
 }

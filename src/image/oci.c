@@ -213,7 +213,7 @@ int oci_config(
 	AUTO_JS o = NULL;
 	AUTO_JS run = js_object();
 	const struct js *c;
-	const char *os, *arch;
+	const char *os, *arch, *about;
 	int r = parse(text, len, "configuration", &o, e);
 
 	if (r == 0)
@@ -236,6 +236,9 @@ int oci_config(
 		js_set_str(run, "workdir", text_of(c, "WorkingDir", 4096)) ||
 		js_set_str(run, "stop_signal", text_of(c, "StopSignal", 32)))
 		return bad(e, "configuration is malformed: arguments, variables, ports or volumes");
+	about = text_of(js_get(c, "Labels"), "org.opencontainers.image.description", 1024);
+	if (about && about[0] && js_set_str(run, "description", about))
+		return err_sys(e, -ENOMEM, "read the configuration");
 	*ret_run = TAKE(run);
 	return 0;
 }

@@ -37,6 +37,7 @@ int oci_manifest(const char *text, size_t len, struct oci_manifest *ret_m, struc
 
 /* oci_config() - @m's layers get their diff_ids, *ret_run what a program of the image is to be started with:
  * {"env":["A=b"],"entrypoint":[],"cmd":[],"user":"","workdir":"","ports":["80/tcp"],"volumes":[],"stop_signal":""}
+ * and "description" when a label gives one.
  */
 int oci_config(const char *text, size_t len, struct oci_manifest *m, struct js **ret_run,
 	struct err *e) MUST_USE;

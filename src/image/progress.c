@@ -43,12 +43,14 @@ static void draw_bar(const struct image_progress *p)
 void image_progress_show(void *progress, unsigned percent, const char *text)
 {
 	struct image_progress *p = progress;
-	bool new_step = strcmp(p->text, text) != 0;
+	bool new_text = strcmp(p->text, text) != 0, new_step;
+	size_t name = strcspn(text, ":"); /* what follows is how far it is */
 	char line[160];
 	int n;
 
-	if (!new_step && percent == p->percent)
+	if (!new_text && percent == p->percent)
 		return;
+	new_step = strcspn(p->text, ":") != name || memcmp(p->text, text, name) != 0;
 	(void)snprintf(p->text, sizeof(p->text), "%s", text);
 	if (p->tty) {
 		p->percent = percent;

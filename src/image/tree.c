@@ -194,6 +194,7 @@ tree_ref tree_make(struct tree *t, tree_ref dir, const char *name, size_t len, e
 		.type = (uint8_t)type,
 		.mode = 0755,
 		.layer = (uint8_t)t->layer,
+		.index = t->index,
 		.meta_layer = TREE_NO_LAYER,
 		.gone = TREE_NO_LAYER,
 		.opaque = TREE_NO_LAYER};
@@ -306,6 +307,7 @@ static enum tree_fault over_dir(struct tree *t, struct tree_node *n, enum tree_t
 		/* The layers above put something behind it without saying what it is. */
 		n->type = TREE_SYMLINK;
 		n->layer = (uint8_t)t->layer;
+		n->index = t->index;
 		return TREE_OK;
 	}
 	if (n->layer == t->layer || n->meta_layer == t->layer)
@@ -326,6 +328,7 @@ static enum tree_fault over(struct tree *t, tree_ref ref, enum tree_type type)
 	/* The later entry of one layer replaces the earlier. */
 	n->type = (uint8_t)type;
 	n->layer = (uint8_t)t->layer;
+	n->index = t->index;
 	n->nid = 0;
 	n->target = 0;
 	return TREE_OK;

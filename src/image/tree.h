@@ -69,23 +69,27 @@ void tree_meta(struct tree *t, tree_ref node, const struct erofs_inode *in);
  */
 bool tree_file(struct tree *t, tree_ref node, uint64_t nid, const char *target) MUST_USE;
 
-/* tree_link() - a hard link of the layer to @target, clean as a path. TREE_OK also when its file is still to be
- * found, see tree_wants().
+/* Hard links are bound as by who extracts the layer: to what their target's name means just then. A layer is read in
+ * passes for that: the first adds, later ones only find what links of it, or of the layers above, wait for.
+ *	tree_pass(t, first); for each entry: tree_seen(), ..., tree_next(); tree_pass_end(t, &more)
  */
+void tree_pass(struct tree *t, bool first);
+/* tree_pass_end() - false: no memory; *ret_more: another pass finds something */
+bool tree_pass_end(struct tree *t, bool *ret_more) MUST_USE;
+/* tree_seen() - the entry @path, no directory, is of this layer, whoever sees it; tree_next() - the next entry */
+void tree_seen(struct tree *t, const char *path);
+void tree_next(struct tree *t);
+
+/* tree_link() - a hard link of the layer to @target, clean as a path. TREE_OK also when its file is still to be found */
 enum tree_fault tree_link(struct tree *t, const char *path, const char *target) MUST_USE;
-/* tree_wants() - is a hard link waiting for this file of the current layer, seen or not? Then it is written even
- * though it is hidden, and tree_found() says its number and type.
+/* tree_wants() - is a hard link waiting for this very entry? Then it is written even though it is hidden, and
+ * tree_found() says its number and type.
  */
-bool tree_wants(const struct tree *t, const char *path);
+bool tree_wants(struct tree *t, const char *path);
 size_t tree_waiting(const struct tree *t); /* links that wait */
 bool tree_found(struct tree *t, const char *path, uint64_t nid, enum tree_type type) MUST_USE;
-
-/* tree_wants_link() - the layer has @path as a hard link to @target, seen or not: who waits for @path has it, or
- * waits for @target from now on. Does nothing when nobody waits.
- */
+/* tree_wants_link() - the entry @path is a hard link to @target itself: who waits for it waits for that from now on */
 enum tree_fault tree_wants_link(struct tree *t, const char *path, const char *target) MUST_USE;
-/* tree_waits() - how often waiting began: what is waited for may stand in the layer before where that was found out */
-size_t tree_waits(const struct tree *t);
 
 struct tree_counts {
 	uint64_t dirs, files, symlinks, fifos, links;

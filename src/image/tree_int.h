@@ -11,6 +11,7 @@ struct tree_node {
 	uint32_t name; /* offset in the text */
 	uint32_t target; /* of a symlink, terminated; 0: none */
 	uint32_t uid, gid;
+	uint32_t index; /* of the entry in its layer that gave it */
 	uint64_t nid;
 	int64_t mtime;
 	uint16_t mode; /* permission bits */
@@ -22,10 +23,24 @@ struct tree_node {
 	uint8_t opaque; /* layers below this one give nothing in this directory */
 };
 
+/* A hard link whose file is not known yet. Who extracts a layer binds it to what its target's name means just then: the
+ * last entry of that name before it in its layer, or what the layers below left there.
+ */
+enum tree_wait_state {
+	WAIT_NEW, /* made in this pass, which has seen a part of the layer only */
+	WAIT_SCAN, /* this pass looks for the last entry of that name */
+	WAIT_READY, /* found: @best; the next pass binds it */
+	WAIT_BELOW, /* this layer has none */
+};
+
 struct tree_wait {
-	tree_ref node;
+	tree_ref node; /* 0: nothing is waited for any more */
+	uint32_t born; /* index of the node's own entry: it may have been replaced since */
 	uint32_t target; /* offset in the text, terminated */
+	uint32_t before; /* entries of the layer from this index on do not count */
+	uint32_t best; /* index of the last that does, + 1; 0: none */
 	uint32_t next; /* of the bucket; index + 1 */
+	uint8_t state;
 };
 
 struct tree {
@@ -39,6 +54,7 @@ struct tree {
 	int layer; /* -1 before the first */
 	struct tree_wait *wait;
 	uint32_t n_waits, cap_waits, waiting;
+	uint32_t index; /* of the entry that is read */
 	uint32_t bucket[TREE_BUCKETS];
 	uint64_t *linked; /* numbers of files with more than one name, with repetitions */
 	uint32_t n_linked, cap_linked;

@@ -22,7 +22,7 @@ static const struct jail_rule rules[] = {
 	CALL(pread64, "layers, and the image once it is written"),
 	CALL(pwrite64, "the image"),
 	CALL(ftruncate, "the image's length"),
-	CALL(write, "report and log"),
+	CALL(write, "report and log; with --export the layer"),
 	CALL(close, "blobs"),
 	CALL(lseek, "dprintf asks where a descriptor stands"),
 	CALL(poll, "reading with a deadline"),
@@ -69,7 +69,7 @@ static int set_limits(const struct worker *w, struct err *e)
 static int enter_landlock(const struct worker *w, struct err *e)
 {
 	const struct jail_beneath layout = {.fd = w->layout_fd};
-	AUTO_FD rules_fd = jail_landlock_make(&layout, 1);
+	AUTO_FD rules_fd = jail_landlock_make(&layout, w->export ? 0 : 1);
 	int r = rules_fd;
 
 	if (r == -EOPNOTSUPP && jail_may_miss("landlock"))
@@ -89,13 +89,16 @@ int worker_drop(struct worker *w, struct err *e)
 	AUTO_FREE struct sock_filter *code = built.filter;
 	const struct sock_fprog filter = {.len = built.len, .filter = code};
 
-	w->layout_fd = jail_hold(WORKER_LAYOUT_FD, true);
-	if (w->layout_fd < 0)
-		return err_sys(e, w->layout_fd, "take hold of the layout");
+	if (!w->export) {
+		w->layout_fd = jail_hold(WORKER_LAYOUT_FD, true);
+		if (w->layout_fd < 0)
+			return err_sys(e, w->layout_fd, "take hold of the layout");
+	}
 	r = jail_root_empty();
 	if (r < 0)
 		return err_sys(e, r, "enter an empty root");
-	(void)close(WORKER_LAYOUT_FD);
+	if (!w->export)
+		(void)close(WORKER_LAYOUT_FD);
 	r = set_limits(w, e);
 	if (r < 0)
 		return r;

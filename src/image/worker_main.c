@@ -25,6 +25,11 @@ static int arguments(struct worker *w, int argc, char **argv)
 	for (int i = 1; i < argc; i += 2) {
 		char *end = NULL;
 
+		if (strcmp(argv[i], "--export") == 0) {
+			w->export = true;
+			i--;
+			continue;
+		}
 		if (i + 1 == argc)
 			return -1;
 		if (strcmp(argv[i], "--ref") == 0) {
@@ -68,7 +73,8 @@ int main(int argc, char **argv)
 
 	log_init("sbx-image");
 	if (arguments(&w, argc, argv) < 0) {
-		log_err("usage: sbx-image [--max-bytes N] [--ref NAME] (started by sbx)");
+		log_err("usage: sbx-image [--export] [--max-bytes N] [--ref NAME] (started by "
+			"sbx)");
 		return 2;
 	}
 	(void)mallopt(M_ARENA_MAX, 1);
@@ -78,7 +84,8 @@ int main(int argc, char **argv)
 	js_seed();
 	if (!digest_of("", 0, w.digest)) /* libcrypto reads its configuration the first time */
 		return 1;
-	if (worker_drop(&w, &e) < 0 || worker_run(&w, &o, &e) < 0) {
+	if (worker_drop(&w, &e) < 0 ||
+		(w.export ? worker_export(&w, &o, &e) : worker_run(&w, &o, &e)) < 0) {
 		struct js *error = apierr_json(&e);
 		int r = report('E', error);
 

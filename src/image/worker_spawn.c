@@ -51,8 +51,8 @@ static int one_line(void *ctx, char *line, size_t len)
 
 static int spawn(const struct worker_job *job, int report, pid_t *ret_pid, struct err *e)
 {
-	char name[] = "sbx-image", option[] = "--ref", *ref = NULL, *argv[4] = {name},
-	     *envp[] = {NULL};
+	char name[] = "sbx-image", option[] = "--ref", back[] = "--export", *ref = NULL,
+	     *argv[4] = {name}, *envp[] = {NULL};
 	const int fds[] = {-1, -1, STDERR_FILENO, report, job->layout_fd, job->image_fd};
 	const struct jail_rlimit limits[] = {{RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 64}};
 	const struct jail_child c = {.path = job->program,
@@ -67,7 +67,9 @@ static int spawn(const struct worker_job *job, int report, pid_t *ret_pid, struc
 		.keep_caps = true};
 	int pidfd = -1, r;
 
-	if (job->ref) {
+	if (job->export)
+		argv[1] = back;
+	else if (job->ref) {
 		ref = strdup(job->ref);
 		if (!ref)
 			return err_sys(e, -ENOMEM, "start sbx-image");

@@ -11,6 +11,7 @@ struct worker_job {
 	const char *program; /* libexec's sbx-image */
 	int layout_fd; /* directory; borrowed */
 	int image_fd; /* regular file, empty; borrowed */
+	bool export; /* the way back: layout_fd is a file for the layer, image_fd an image */
 	const char *ref; /* NULL: any */
 	const bool *interrupted; /* may be NULL */
 	image_progress_fn progress; /* may be NULL; from 10 to 95 percent */

@@ -371,7 +371,7 @@ enum proto_result agent_get_get(const struct frame *f, struct agent_get *m)
 	memset(m, 0, sizeof(*m));
 	m->flags = wire_get_u32(&r);
 	wire_get_strz(&r, m->path, sizeof(m->path));
-	if (m->path[0] != '/' || (m->flags & ~(uint32_t)AGENT_GET_FOLLOW))
+	if (m->path[0] != '/' || (m->flags & ~(uint32_t)(AGENT_GET_FOLLOW | AGENT_GET_IMAGE)))
 		r.bad = true;
 	return fixed(&r);
 }

@@ -98,7 +98,7 @@ enum proto_result agent_get_put(const struct frame *f, struct agent_put *ret_m) 
 
 enum { AGENT_SETTLE_END = 1, AGENT_SETTLE_SYNC = 2 };
 
-enum { AGENT_GET_FOLLOW = 1 };
+enum { AGENT_GET_FOLLOW = 1, AGENT_GET_IMAGE = 2 };
 struct agent_get {
 	uint32_t flags;
 	char path[4096];

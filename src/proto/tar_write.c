@@ -49,14 +49,23 @@ static int put_head(struct buf *out, uint8_t *h, char flag, uint32_t mode, uint6
 	return buf_add(out, h, TAR_BLOCK);
 }
 
-/* pax_record() - LENGTH counts its own digits too */
-static int pax_record(struct buf *out, const char *key, const char *value)
+/* pax_bytes() - LENGTH counts its own digits too */
+static int pax_bytes(struct buf *out, const char *key, const void *value, size_t n)
 {
-	size_t rest = 1 + strlen(key) + 1 + strlen(value) + 1, len = rest + 1;
+	size_t rest = 1 + strlen(key) + 1 + n + 1, len = rest + 1;
+	int r;
 
 	for (size_t digits = 1, top = 10; len >= top; digits++, top *= 10)
 		len = rest + digits + 1;
-	return buf_addf(out, "%zu %s=%s\n", len, key, value);
+	r = buf_addf(out, "%zu %s=", len, key);
+	if (r == 0)
+		r = buf_add(out, value, n);
+	return r < 0 ? r : buf_add(out, "\n", 1);
+}
+
+static int pax_record(struct buf *out, const char *key, const char *value)
+{
+	return pax_bytes(out, key, value, strlen(value));
 }
 
 static int pax_number(struct buf *out, const char *key, int64_t v)
@@ -164,6 +173,9 @@ int tar_put_entry(struct buf *out, const struct tar_entry *e)
 	if (!may_be_written(e))
 		return -EINVAL;
 	r = put_fields(h, &pax, e);
+	if (r == 0 && e->type == TAR_FILE && e->capability_len)
+		r = pax_bytes(
+			&pax, "SCHILY.xattr.security.capability", e->capability, e->capability_len);
 	if (r == 0 && pax.len)
 		r = put_pax(out, &pax);
 	if (r < 0)

@@ -7,6 +7,7 @@ import crypt  # with the interpreter of Debian 12; nothing else here makes what 
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -437,6 +438,89 @@ def test_references_that_are_none(client, ref):
     run, _ = client.plan(ref)
     assert run.code == 1 and BAD[ref] in run.errors, run
     assert client.left() == []
+
+
+def tree_of(path):
+    """Every name with what can be seen of it; numbers of hard links instead of their names."""
+    found = {}
+    links = {}
+    for p in sorted(path.rglob("*")):
+        st = p.lstat()
+        kind = "d" if p.is_dir() and not p.is_symlink() else "l" if p.is_symlink() else "p" if p.is_fifo() else "f"
+        data = os.readlink(p) if kind == "l" else sha(p.read_bytes()) if kind == "f" else ""
+        mark = links.setdefault(st.st_ino, str(p.relative_to(path))) if kind in "flp" and st.st_nlink > 1 else ""
+        found[str(p.relative_to(path))] = (kind, data, kind != "l" and st.st_mode, st.st_uid, st.st_gid, int(st.st_mtime), mark)
+    return found
+
+
+def test_save_and_load(client, tmp_path):
+    """An image as an archive, and the same image again of that archive; skopeo reads it, too."""
+    needs("fsck.erofs", "skopeo")
+    config = {"Env": ["A=b"], "Entrypoint": ["/x", "y"], "Cmd": ["z"], "User": "5:6", "WorkingDir": "/w", "StopSignal": "SIGINT",
+              "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/v": {}},
+              "Labels": {"org.opencontainers.image.description": "what it is"}}
+    many = [Entry(f"many/{'n' * 200}{i}", "f", str(i)) for i in range(300)]
+    made = Layout(tmp_path / "i", [
+        [Entry("many", "d", mode=0o1777), *many, Entry("deep/" * 60 + "x", "f", "x", uid=70000),
+         Entry("a", "f", os.urandom(9000), mode=0o4755), Entry("b", "h", "a"), Entry("c", "l", "a"), Entry("c2", "h", "c"),
+         Entry("e", "f", ""), Entry("p", "p"), Entry("p2", "h", "p"), Entry("l", "l", "x/" * 900 + "x")],
+        [Entry(".wh.e", "f"), Entry("ü n", "f", "\n" * 4096, pax={"SCHILY.xattr.security.capability": CAPABILITY})]], config)
+    assert client.rig.sbx("image", "load", made.dir, "--name", "one").code == 0
+    out = tmp_path / "saved.tar"
+    assert client.rig.sbx("image", "save", "one").code == 2, "without -o"
+    client.rig.ok("image", "save", "one", "-o", out)
+    assert client.rig.sbx("image", "save", "one", "-o", out).code == 2, "what is there is not written over"
+    client.rig.ok("image", "save", "one", "-o", out, "--force")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["i", "saved.tar"]
+    assert not list(client.store.cache.glob("save-*"))
+    read = json.loads(subprocess.run(["skopeo", "inspect", "--config", f"oci-archive:{out}"], capture_output=True, check=True).stdout)
+    assert read["config"] == config
+    client.rig.ok("image", "load", out, "--name", "two")
+    assert client.store.meta("one")["run"] == client.store.meta("two")["run"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    for where, name in ((first, "one"), (second, "two")):
+        where.mkdir()
+        shutil.move(client.store.unpack(where, name), where / "tree")
+    assert tree_of(first / "tree") == tree_of(second / "tree")
+    assert client.store.root("one").read_bytes() != b"" and has_capability(client.store.root("two"))
+
+
+CAPABILITY = "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+
+
+def has_capability(root):
+    run = subprocess.run(["dump.erofs", "--path=/ü n", root], capture_output=True, text=True)
+    return CAPABILITY.encode("latin-1") in root.read_bytes() and run.returncode == 0
+
+
+def test_a_damaged_image_is_not_saved(client, tmp_path):
+    """The reader of images goes nowhere but through them, whatever stands in them."""
+    needs("skopeo")
+    made = Layout(tmp_path / "i", [[Entry("d", "d"), *[Entry(f"d/{i}", "f", "x" * (i * 40)) for i in range(60)]]])
+    assert client.rig.sbx("image", "load", made.dir, "--name", "one").code == 0
+    root = client.store.root("one")
+    whole = root.read_bytes()
+    ends = set()
+    for i in range(120):
+        data = bytearray(whole)
+        for _ in range(3):
+            data[random.Random(i * 7 + _).randrange(1024 if i % 3 else 4096, len(data))] ^= 1 << (i % 8)
+        if i == 0:
+            data = data[:4096] + bytes(len(data) - 4096)
+        root.write_bytes(data)
+        with open(root, "rb") as file, open(tmp_path / "layer", "w+b") as layer, open(tmp_path / "report", "w+b") as report:
+            libexec = client.rig.env.get("SBX_LIBEXEC_DIR") or str(SBX.parent)
+            run = subprocess.run(["unshare", "--user", "--map-current-user", "--keep-caps", "--mount", "bash", "-c",
+                                  'exec "$0" --export 3>&"$REPORT" 4>&"$LAYER" 5<&"$IMAGE"', f"{libexec}/sbx-image"],
+                                 env={**os.environ, "REPORT": str(report.fileno()), "LAYER": str(layer.fileno()),
+                                      "IMAGE": str(file.fileno())}, pass_fds=(file.fileno(), layer.fileno(), report.fileno()),
+                                 capture_output=True, timeout=60)
+            assert run.returncode in (0, 1), run
+            report.seek(0)
+            last = report.read().decode().splitlines()[-1]
+            assert last[:2] in ("R ", "E "), last
+            ends.add(last[0])
+    assert ends == {"R", "E"}, "some of it is seen, some of it is in what files hold"
 
 
 def test_files_as_references(client, tmp_path):

@@ -38,6 +38,8 @@ static void put(struct tree *t, struct erofs *w, const char *path, uint8_t what,
 	tree_ref node = 0;
 	uint64_t nid = 0;
 
+	if (what % 8 > 1)
+		tree_seen(t, path);
 	if (what % 8 == 4) {
 		(void)!tree_link(t, path, other);
 		(void)!tree_wants_link(t, path, other);
@@ -78,16 +80,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t bytes;
 
 	assert(out >= 0 && t && erofs_new(out, 64U << 20, &w) == 0 && tree_layer(t));
+	tree_pass(t, true);
 	for (unsigned i = 0; i < ENTRIES_MAX && size >= 4; i++, data += 4, size -= 4) {
 		char path[64], other[64];
 
 		if (data[0] == 0xff) {
-			(void)!tree_layer(t);
+			bool more;
+
+			assert(tree_pass_end(t, &more));
+			if (tree_layer(t))
+				tree_pass(t, true);
+			continue;
+		}
+		if (data[0] == 0xfe) { /* what is found of the rest of the layer */
+			bool more;
+
+			assert(tree_pass_end(t, &more));
+			tree_pass(t, false);
 			continue;
 		}
 		path_of(data[0], data[1], data[2] % 8 >= 6, path);
 		path_of(data[3], data[1], false, other);
 		put(t, w, path, data[2], other);
+		tree_next(t);
 	}
 	if (tree_finish(t) == TREE_OK) {
 		assert(tree_write(t, w, &counts) == 0);

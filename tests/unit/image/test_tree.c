@@ -4,38 +4,60 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Entries as text: "d name", "f name", "l name target", "h name target"; "-" is the next layer. */
-static enum tree_fault build(struct tree *t, const char *const *entry)
+/* one() - an entry as text: "d name", "f name", "l name target", "h name target" */
+static enum tree_fault one(struct tree *t, const char *entry, uint64_t nid, bool first)
 {
-	uint64_t nid = 100;
+	char name[256] = "", target[256] = "", kind = 0;
+	enum tree_fault f = TREE_HIDDEN;
+	tree_ref node;
 
-	assert_true(tree_layer(t));
-	for (; *entry; entry++, nid++) {
-		char name[256] = "", target[256] = "", kind = 0;
-		enum tree_fault f;
-		tree_ref node;
-
-		if (strcmp(*entry, "-") == 0) {
-			assert_true(tree_layer(t));
-			continue;
-		}
-		(void)sscanf(*entry, "%c %255s %255s", &kind, name, target);
+	(void)sscanf(entry, "%c %255s %255s", &kind, name, target);
+	if (kind != 'd')
+		tree_seen(t, name);
+	if (first)
 		f = kind == 'h'	  ? tree_link(t, name, target)
 		    : kind == 'd' ? tree_add(t, name, TREE_DIR, &node)
 		    : kind == 'l' ? tree_add(t, name, TREE_SYMLINK, &node)
 				  : tree_add(t, name, TREE_FILE, &node);
-		if (f != TREE_OK && f != TREE_HIDDEN)
-			return f;
-		if (f == TREE_OK && kind == 'd')
-			tree_meta(t, node, &(struct erofs_inode){.mode = 0700});
-		if (f == TREE_OK && (kind == 'f' || kind == 'l'))
-			assert_true(tree_file(t, node, nid, kind == 'l' ? target : NULL));
-		if (kind == 'h')
-			f = tree_wants_link(t, name, target);
-		if (kind == 'f' && tree_wants(t, name))
-			assert_true(tree_found(t, name, nid, TREE_FILE));
+	if (f != TREE_OK && f != TREE_HIDDEN)
+		return f;
+	if (f == TREE_OK && kind == 'd')
+		tree_meta(t, node, &(struct erofs_inode){.mode = 0700});
+	if (f == TREE_OK && (kind == 'f' || kind == 'l'))
+		assert_true(tree_file(t, node, nid, kind == 'l' ? target : NULL));
+	if (kind == 'h')
+		f = tree_wants_link(t, name, target);
+	if (kind == 'f' && tree_wants(t, name))
+		assert_true(tree_found(t, name, nid, TREE_FILE));
+	tree_next(t);
+	return f == TREE_HIDDEN ? TREE_OK : f;
+}
+
+/* build() - "-" is the next layer */
+static enum tree_fault build(struct tree *t, const char *const *entry)
+{
+	uint64_t nid = 100;
+
+	for (;;) {
+		bool first = true, more = true;
+		size_t n = 0;
+
+		assert_true(tree_layer(t));
+		for (; more; first = false) {
+			tree_pass(t, first);
+			for (n = 0; entry[n] && strcmp(entry[n], "-") != 0; n++) {
+				enum tree_fault f = one(t, entry[n], nid + n, first);
+
+				if (f != TREE_OK)
+					return f;
+			}
+			assert_true(tree_pass_end(t, &more));
+		}
+		if (!entry[n])
+			return tree_finish(t);
+		entry += n + 1;
+		nid += n + 1;
 	}
-	return tree_finish(t);
 }
 
 /* number() - of the entry, from 0, whose bytes @path has; -1: there is nothing */
@@ -58,6 +80,31 @@ static void test_upper_hides(void **state)
 	assert_int_equal(number(t, "a"), 0);
 	assert_int_equal(number(t, "d/x"), 2);
 	assert_int_equal(number(t, "/d/y"), 6);
+	tree_free(t);
+}
+
+/* a hard link is bound to what its target's name means where it stands, seen or not */
+static void test_links_by_order(void **state)
+{
+	struct tree *t = tree_new();
+
+	(void)state;
+	assert_int_equal(build(t, ENTRIES("f a", "-", "f a", "h b a", "f a", "h c a", "h d c",
+					  "f c", "h e c", "h a b", "h f a", "-", "f a")),
+		TREE_OK);
+	assert_int_equal(number(t, "a"), 0);
+	assert_int_equal(number(t, "b"), 2);
+	assert_int_equal(number(t, "c"), 7);
+	assert_int_equal(number(t, "d"), 4);
+	assert_int_equal(number(t, "e"), 7);
+	assert_int_equal(number(t, "f"), 2);
+	tree_free(t);
+	/* what comes behind the link is not meant, but what lies below */
+	t = tree_new();
+	assert_int_equal(
+		build(t, ENTRIES("f a", "-", "h b a", "f a", "-", "f a", "h x a", "f a")), TREE_OK);
+	assert_int_equal(number(t, "b"), 7);
+	assert_int_equal(number(t, "x"), 5);
 	tree_free(t);
 }
 
@@ -130,7 +177,7 @@ static void test_hidden_links(void **state)
 
 	(void)state;
 	assert_int_equal(
-		build(t, ENTRIES("f a", "-", "f m", "h c a", "h a m", "-", "f x")), TREE_OK);
+		build(t, ENTRIES("f a", "-", "f m", "h a m", "h c a", "-", "f x")), TREE_OK);
 	assert_int_equal(number(t, "c"), 2);
 	tree_free(t);
 	t = tree_new();
@@ -190,6 +237,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_upper_hides),
+		cmocka_unit_test(test_links_by_order),
 		cmocka_unit_test(test_whiteouts),
 		cmocka_unit_test(test_replaced_twice),
 		cmocka_unit_test(test_behind_symlinks),
