@@ -14,6 +14,7 @@ struct unzip {
 	uint64_t at; /* of the blob */
 	size_t in_len, in_used;
 	bool in_end, member; /* within a gzip member or zstd frame */
+	bool same; /* blob and content are one: one digest says both */
 	z_stream z;
 	bool z_open;
 	ZSTD_DCtx *zstd;
@@ -57,6 +58,7 @@ int unzip_begin(struct unzip *u, const struct layer *l, struct err *e)
 	u->at = 0;
 	u->in_len = u->in_used = 0;
 	u->in_end = u->member = false;
+	u->same = l->format == LAYER_TAR;
 	(void)ZSTD_DCtx_reset(u->zstd, ZSTD_reset_session_only);
 	if (inflateReset(&u->z) != Z_OK || !digest_begin(u->blob) || !digest_begin(u->raw))
 		return err_set(e, ERR_INTERNAL, -ENOMEM, "cannot begin to read a layer");
@@ -164,27 +166,24 @@ int unzip_next(struct unzip *u, const uint8_t **ret_p, size_t *ret_len, struct e
 			break;
 	}
 	*ret_len = len;
-	if (r == 0 && len && !digest_add(u->raw, *ret_p, len))
+	if (r == 0 && len && !u->same && !digest_add(u->raw, *ret_p, len))
 		return err_set(e, ERR_INTERNAL, -ENOMEM, "cannot take a digest");
 	return r;
 }
 
-static bool same_digest(struct digest *d, const char *want)
-{
-	char got[DIGEST_HEX_LEN + 1];
-
-	return digest_end(d, got) && strcmp(got, want) == 0;
-}
-
 int unzip_end(struct unzip *u, struct err *e)
 {
+	char blob[DIGEST_HEX_LEN + 1], raw[DIGEST_HEX_LEN + 1];
+
 	if (u->at != u->l->blob_bytes)
 		return err_set(
 			e, ERR_INVALID, -EBADMSG, "a layer is smaller than its manifest says");
-	if (u->l->digest[0] && !same_digest(u->blob, u->l->digest))
+	if (!digest_end(u->blob, blob) || (!u->same && !digest_end(u->raw, raw)))
+		return err_set(e, ERR_INTERNAL, -ENOMEM, "cannot take a digest");
+	if (u->l->digest[0] && strcmp(blob, u->l->digest) != 0)
 		return err_set(e, ERR_INVALID, -EBADMSG,
 			"a layer's digest is not the one its manifest names");
-	if (u->l->diff_id[0] && !same_digest(u->raw, u->l->diff_id))
+	if (u->l->diff_id[0] && strcmp(u->same ? blob : raw, u->l->diff_id) != 0)
 		return err_set(e, ERR_INVALID, -EBADMSG,
 			"a layer's content has not the digest that the configuration names");
 	return 0;

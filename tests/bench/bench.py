@@ -17,6 +17,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import bench_egress as egress  # noqa: E402
+import bench_image  # noqa: E402
 import rig as rigs  # noqa: E402
 
 BUILD = rigs.BUILD
@@ -283,6 +284,7 @@ def bench_egress(runs):
 
 GROUPS = {"cli": bench_cli, "exec": bench_exec, "run": bench_run, "memory": bench_memory,
           "policy": bench_policy, "egress": bench_egress, "fs": lambda runs: bench_program("fs", runs), "vsock": lambda runs: bench_program("vsock", runs),
+          "image": lambda runs: bench_image.run(runs, record),
           "kit": lambda runs: bench_program("kit", runs)}
 
 
