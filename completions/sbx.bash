@@ -12,7 +12,7 @@ _sbx()
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words="run create exec attach ls inspect start stop pause resume rm cp logs ports policy approve secret settings audit kit env image daemon diagnose version completion help"
+		words="run create exec attach ls inspect start stop pause resume rm cp logs ports policy approve secret settings audit kit env image template daemon diagnose version completion help"
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		return
 	fi
@@ -44,7 +44,8 @@ _sbx()
 	audit | settings) words="--json" ;;
 	env) words="--name --env-arg --env-args-file --auto-approve --skip-host-commands --detached --force --quiet --json" ;;
 	kit) words="--json --wide --kit --kit-arg --key --sign --approve-kits --output --force" ;;
-	image) words="--json --quiet --force --name" ;;
+	image) words="--json --quiet --force --name --output" ;;
+	template) words="--json --quiet --force --name --output --description" ;;
 	daemon) words="--detached --json" ;;
 	esac
 	if [[ $cur == -* ]]; then
@@ -101,7 +102,14 @@ _sbx()
 		fi
 		;;
 	image)
-		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "ls build load pull rm" -- "$cur")
+		[ "$COMP_CWORD" -eq 2 ] && mapfile -t COMPREPLY < <(compgen -W "ls build load pull save rm" -- "$cur")
+		;;
+	template)
+		if [ "$COMP_CWORD" -eq 2 ]; then
+			mapfile -t COMPREPLY < <(compgen -W "save load ls rm" -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -W "$(_sbx_names)" -- "$cur")
+		fi
 		;;
 	daemon)
 		[ "$COMP_CWORD" -eq 2 ] &&
@@ -111,7 +119,7 @@ _sbx()
 		mapfile -t COMPREPLY < <(compgen -W "bash zsh fish" -- "$cur")
 		;;
 	help)
-		words="run create exec attach ls inspect start stop pause resume rm cp logs ports policy approve secret settings audit kit env image daemon diagnose version completion"
+		words="run create exec attach ls inspect start stop pause resume rm cp logs ports policy approve secret settings audit kit env image template daemon diagnose version completion"
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		;;
 	esac

@@ -89,11 +89,15 @@ struct saving {
 	struct image base;
 };
 
-/* ask() - a stream of its own for one request; the caller's */
+/* ask() - a stream for one request, out of a connection of its own, which it becomes; the caller's */
 static int ask(struct saving *s, const struct buf *request, struct err *e)
 {
+	AUTO(api) api = {0};
 	AUTO_FD fd = -1;
-	int r = api_stream(&s->api, s->a->ref, &fd, e);
+	int r = api_open(&api, API_NO_START, e);
+
+	if (r == 0)
+		r = api_stream(&api, s->a->ref, &fd, e);
 
 	if (r < 0)
 		return r;

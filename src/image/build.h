@@ -17,7 +17,8 @@ struct image_build {
 	const struct paths *paths;
 	const char *name; /* what to call it; NULL: "default" */
 	bool force; /* build even when an image with this content is there */
-	const bool *interrupted; /* set by the caller's signal handler: stop and clean up; may be NULL */
+	const bool *
+		interrupted; /* set by the caller's signal handler: stop and clean up; may be NULL */
 	image_progress_fn progress; /* may be NULL */
 	void *ctx;
 };
