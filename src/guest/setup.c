@@ -75,7 +75,7 @@ static int name_hosts(const char *name)
 
 	buf_init(&b, 65536);
 	r = io_read_file(AT_FDCWD, "/etc/hosts", &b);
-	if (r < 0 && r != -ENOENT)
+	if (r < 0 && r != -ENOENT && r != -ELOOP)
 		return r;
 	if (b.len && (!name[0] || has_word(b.data, name)))
 		return 0;

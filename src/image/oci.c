@@ -137,6 +137,8 @@ static int one_layer(const struct js *o, struct layer *ret, struct err *e)
 
 	if (r < 0)
 		return r;
+	if (js_len(js_get(o, "urls")) > 0)
+		return bad(e, "manifest has a layer that lies elsewhere (urls): nobody asks there");
 	*ret = (struct layer){.fd = -1, .blob_bytes = blob.bytes};
 	memcpy(ret->digest, blob.digest, sizeof(ret->digest));
 	if (!type || !layer_format(type, &ret->format))

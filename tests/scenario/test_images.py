@@ -253,7 +253,12 @@ def many_layers(o):
     o["layers"] *= 200
 
 
+def elsewhere(o):
+    o["layers"][0]["urls"] = ["http://127.0.0.1:9/layer"]
+
+
 ZOO = {
+    "layer elsewhere": (dict(change=spoil("manifest", elsewhere)), "lies elsewhere"),
     "digest": (dict(change=spoil("config", lambda o: o["rootfs"].update(diff_ids=["sha256:" + "0" * 64]))),
                "has not the digest that the configuration names"),
     "algorithm": (dict(change=spoil("manifest", lambda o: o["layers"][0].update(digest="md5:00"))), "not SHA-256"),
@@ -403,7 +408,10 @@ def test_an_image_without_a_shell(store, tmp_path):
     (tmp_path / "p.c").write_text(PROGRAM)
     subprocess.run(["musl-gcc", "-static", "-o", tmp_path / "p", tmp_path / "p.c"], check=True)
     layout = Layout(tmp_path / "l", [[Entry("hello", "f", (tmp_path / "p").read_bytes(), mode=0o755),
-                                      Entry("tool", "f", "x", mode=0o4711), Entry("tool2", "h", "tool")]])
+                                      Entry("tool", "f", "x", mode=0o4711), Entry("tool2", "h", "tool"),
+                                      Entry("etc", "d"), Entry("etc/passwd", "l", "/nowhere/passwd"),
+                                      Entry("etc/group", "f", "other:x:1000:"), Entry("etc/hosts", "l", "loop"),
+                                      Entry("etc/loop", "l", "hosts")]])
     assert store.load(layout).code == 0
     id = store.meta()["id"]
     work = store.rig.base / "image-work"

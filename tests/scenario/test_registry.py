@@ -57,7 +57,7 @@ class Registry:
         mixed = crypt.crypt(PASSWORD, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))
         (self.base / "htpasswd").write_text(f"{USER}:{mixed}\n")
         config = {"version": 0.1, "log": {"level": "error"}, "storage": {"filesystem": {"rootdirectory": str(self.base)}},
-                  "http": {"addr": f"127.0.0.1:{self.port}", "secret": "x"},
+                  "http": {"addr": f"127.0.0.1:{self.port}", "secret": "x"}, "validation": {"disabled": True},
                   "auth": {"htpasswd": {"realm": "test", "path": str(self.base / "htpasswd")}}}
         if tls:
             subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
@@ -345,6 +345,33 @@ def test_half_a_download(client, registry, relay, tmp_path):
     layers = [layer["digest"][7:] for layer in json.loads(made_manifest(made))["layers"]]
     assert layers[0] in early and layers[0] not in {blob for blob, _ in relay.blobs}, (early, relay.blobs)
     assert client.left() == [planned["id"]]
+
+
+def test_layers_that_lie_elsewhere(client, registry, tmp_path):
+    """A registry's manifest may name any address for a layer; nobody is asked there, and there is no image."""
+    made = Layout(tmp_path / "i", [[Entry("x", "f", "x")]])
+    registry.push(made, "else/where:1")
+    with socket.create_server(("127.0.0.1", 0)) as trap:
+        trap.settimeout(0)
+        o = json.loads(made_manifest(made))
+        for kind in (o["layers"][0]["mediaType"], "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+                     "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"):
+            o["layers"][0] |= {"mediaType": kind, "digest": sha(kind.encode()), "size": len(kind),
+                               "urls": [f"http://127.0.0.1:{trap.getsockname()[1]}/layer"]}
+            name = f"else/where:{len(kind)}"
+            put = urllib.request.Request(f"http://127.0.0.1:{registry.port}/v2/else/where/manifests/{len(kind)}", method="PUT",
+                                         data=json.dumps(o).encode(),
+                                         headers={"Content-Type": "application/vnd.oci.image.manifest.v1+json"})
+            put.add_header("Authorization", "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode())
+            assert urllib.request.urlopen(put).status == 201
+            client.conf.write_text("")
+            client.insecure(registry.port)
+            client.login(registry.port)
+            run, _ = client.plan(f"127.0.0.1:{registry.port}/{name}")
+            assert run.code == 1, run
+            with pytest.raises(BlockingIOError):
+                trap.accept()
+    assert not list((client.store.cache / "images").glob("refs/*"))
 
 
 def made_manifest(layout):

@@ -1,6 +1,7 @@
 /* test_transfer.c - trees in and out, to and from the real file system */
 #include "rig.h"
 #include "proto/tar.h"
+#include <sys/xattr.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -163,6 +164,46 @@ static void test_single_file_and_links(void **state)
 	assert_int_equal(get(*state, "/tmp/..", 0, &tar), EINVAL);
 }
 
+/* as an image: hard links as such, capabilities, pipes; nothing of what is mounted in it */
+static void test_as_an_image(void **state)
+{
+	struct tar_reader *t = calloc(1, sizeof(*t));
+	const struct tar_limits limits = {100, 1 << 20};
+	unsigned links = 0, pipes = 0, files = 0, capable = 0;
+	const uint8_t *p;
+	char path[128];
+	size_t len;
+	AUTO(buf) tar;
+
+	assert_non_null(t);
+	buf_init(&tar, 1 << 20);
+	sh("cd %s && mkdir -p i/d && echo one > i/a && ln i/a i/d/b && ln i/a i/c && mkfifo i/p && "
+	   "echo x "
+	   "> i/x && (setfattr -n security.capability -v "
+	   "0x0100000200200000000000000000000000000000 i/x 2>/dev/null || :)",
+		dir);
+	(void)snprintf(path, sizeof(path), "%s/i/", dir);
+	assert_int_equal(get(*state, path, AGENT_GET_IMAGE, &tar), 0);
+	p = (const uint8_t *)tar.data;
+	len = tar.len;
+	tar_reader_init(t, &limits);
+	for (enum tar_event v; (v = tar_next(t, &p, &len)) != TAR_END;) {
+		assert_true(v != TAR_BAD && v != TAR_MORE);
+		if (v != TAR_ENTRY)
+			continue;
+		links += t->entry.type == TAR_HARDLINK;
+		pipes += t->entry.type == TAR_FIFO;
+		files += t->entry.type == TAR_FILE;
+		capable += t->entry.capability_len == 20;
+	}
+	assert_int_equal(links, 2);
+	assert_int_equal(pipes, 1);
+	assert_int_equal(files, 2);
+	(void)snprintf(path, sizeof(path), "%s/i/x", dir);
+	assert_int_equal(capable, getxattr(path, "security.capability", NULL, 0) == 20);
+	free(t);
+}
+
 static void test_root_entry(void **state)
 {
 	char path[128];
@@ -262,6 +303,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, start, stop)
 		T(test_round_trip),
 		T(test_single_file_and_links),
+		T(test_as_an_image),
 		T(test_root_entry),
 		T(test_refusals),
 		T(test_host_leaves),
