@@ -126,7 +126,7 @@ static int settle(struct saving *s, struct err *e)
 	return r < 0 ? err_wrap(e, r, "end what runs inside") : 0;
 }
 
-/* receive() - the root of the sandbox as one layer; sbx-image judges it, here only its length is bounded */
+/* receive() - what differs from its image, as a layer; sbx-image judges it, here only its length is bounded */
 static int receive(struct saving *s, struct err *e)
 {
 	struct agent_get m = {.flags = AGENT_GET_IMAGE, .path = "/"};
@@ -158,15 +158,20 @@ static int receive(struct saving *s, struct err *e)
 	return r;
 }
 
+/* stop() - over a connection of its own: the daemon has closed one that was silent for so long */
 static int stop(struct saving *s, struct err *e)
 {
 	char target[API_TARGET_MAX];
 	AUTO_JS body = js_object();
+	AUTO(api) api = {0};
+	int r = api_open(&api, API_NO_START, e);
 
+	if (r < 0)
+		return r;
 	if (js_set_int(body, "timeout_ms", STOP_MS))
 		return err_sys(e, -ENOMEM, "stop the sandbox");
 	api_target(target, s->a->ref, "/stop");
-	return api_call(&s->api, "POST", target, body, STOP_MS + API_CALL_MS, NULL, e);
+	return api_call(&api, "POST", target, body, STOP_MS + API_CALL_MS, NULL, e);
 }
 
 /* find_base() - a stopped sandbox, and the image that it was made of: what its programs are started with */
@@ -241,6 +246,11 @@ static int save(struct saving *s, char ret_id[64], struct err *e)
 		r = image_meta(&s->base, &meta, e);
 	if (r == 0)
 		r = layout_new(&s->api.paths, &s->layout, e);
+	if (r == 0)
+		r = image_layer(&s->api.paths, &s->base, s->layout.layer,
+			&(struct layout_save){.file = NULL}, e);
+	if (r == 0)
+		r = layout_next(&s->layout, e);
 	if (r == 0)
 		r = read_disk(s, e);
 	if (r == 0)

@@ -31,5 +31,6 @@ void channel_close(struct channel *c);
 
 /* put.c and get.c: the two transfers; 0 after everything was said but the last frame */
 int put_serve(struct channel *c, const struct agent_put *m, struct err *e) MUST_USE;
-int get_serve(struct channel *c, const struct agent_get *m, struct err *e) MUST_USE;
+/* get_serve() - @scratch_fd: where the root's changes are ("upper"), for an image of it; -1: the path itself */
+int get_serve(struct channel *c, const struct agent_get *m, int scratch_fd, struct err *e) MUST_USE;
 #endif

@@ -1,7 +1,8 @@
 /* Giving a tree out: depth first with a stack of open directories, no recursion. What vanishes
  * under way is left out; a file that changes its length keeps the one it was announced with.
- * Sockets, devices and pipes are left out, and so are the kernel's own file systems below. As an image: one
- * file system only, with hard links, capabilities and pipes.
+ * Sockets, devices and pipes are left out, and so are the kernel's own file systems below. As an image: the
+ * root's changes as a layer (deletions as ".wh.NAME", directories that replace as ".wh..wh..opq"), with hard links,
+ * capabilities and pipes.
  */
 #include "guest/channel.h"
 #include "guest/links.h"
@@ -33,7 +34,7 @@ struct get {
 	struct buf head;
 	struct level stack[DEPTH_MAX];
 	size_t depth;
-	bool image;
+	bool image, upper; /* upper: of an overlay, whose marks are deletions */
 	struct links links;
 };
 
@@ -204,6 +205,38 @@ static bool is_kernels(int fd)
 	}
 }
 
+/* put_mark() - an empty file @mark in the directory of which entry.path's first @dir_len bytes are the path */
+static int put_mark(
+	struct get *g, const struct stat *st, size_t dir_len, const char *mark, struct err *e)
+{
+	char *at = g->entry.path + dir_len;
+	size_t room = sizeof(g->entry.path) - dir_len;
+
+	if ((size_t)snprintf(at, room, "%s%s", dir_len ? "/" : "", mark) >= room)
+		return err_sys(e, -ENAMETOOLONG, "'%.100s…'", g->entry.path);
+	describe(g, st);
+	g->entry.type = TAR_FILE;
+	g->entry.mode = 0;
+	return put_head(g, e);
+}
+
+/* put_opaque() - nothing of what the image has in this directory is left */
+static int put_opaque(struct get *g, int fd, const struct stat *st, struct err *e)
+{
+	char value[8], path[TAR_PATH_MAX];
+	int r;
+
+	if (fgetxattr(fd, "trusted.overlay.redirect", value, 0) > 0)
+		return err_set(e, ERR_INVALID, -EOPNOTSUPP, "'%.200s' was moved by the file system",
+			g->entry.path);
+	if (fgetxattr(fd, "trusted.overlay.opaque", value, sizeof(value)) != 1 || value[0] != 'y')
+		return 0;
+	memcpy(path, g->entry.path, sizeof(path));
+	r = put_mark(g, st, strcmp(path, ".") == 0 ? 0 : strlen(path), ".wh..wh..opq", e);
+	memcpy(g->entry.path, path, sizeof(path));
+	return r;
+}
+
 /* enter() - put the directory's entry and make it the top of the stack */
 static int enter(struct get *g, int dir, const char *name, struct err *e)
 {
@@ -227,6 +260,9 @@ static int enter(struct get *g, int dir, const char *name, struct err *e)
 		return 0;
 	if (g->image && strcmp(g->entry.path, ENGINE) == 0)
 		return 0;
+	r = g->upper ? put_opaque(g, fd, &st, e) : 0;
+	if (r < 0)
+		return r;
 	top->dir = fdopendir(fd);
 	if (!top->dir)
 		return err_sys(e, -errno, "read '%s'", g->entry.path);
@@ -243,6 +279,15 @@ static int put_one(struct get *g, int dir, const char *name, struct err *e)
 
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : err_sys(e, -errno, "look at '%s'", g->entry.path);
+	if (g->upper && strncmp(name, ".wh.", 4) == 0)
+		return 0; /* would be taken for a deletion */
+	if (g->upper && S_ISCHR(st.st_mode) && st.st_rdev == 0) {
+		char mark[NAME_MAX + 8];
+		size_t len = strlen(g->entry.path), own = strlen(name);
+
+		(void)snprintf(mark, sizeof(mark), ".wh.%s", name);
+		return put_mark(g, &st, len > own ? len - own - 1 : 0, mark, e);
+	}
 	if (S_ISREG(st.st_mode))
 		return put_file(g, dir, name, e);
 	if (S_ISLNK(st.st_mode))
@@ -308,14 +353,20 @@ static int put_top(struct get *g, const char *source, bool follow, struct err *e
 	return put_one(g, AT_FDCWD, path, e);
 }
 
-int get_serve(struct channel *c, const struct agent_get *m, struct err *e)
+int get_serve(struct channel *c, const struct agent_get *m, int scratch_fd, struct err *e)
 {
 	static struct get g; /* one transfer a process */
 	int r;
 
 	g = (struct get){.c = c, .image = m->flags & AGENT_GET_IMAGE};
 	buf_init(&g.head, TAR_PAX_MAX + 4 * TAR_BLOCK);
-	r = put_top(&g, m->path, m->flags & AGENT_GET_FOLLOW, e);
+	if (g.image && scratch_fd >= 0) {
+		g.upper = true;
+		memcpy(g.entry.path, ".", 2);
+		r = put_one(&g, scratch_fd, "upper", e);
+	} else {
+		r = put_top(&g, m->path, m->flags & AGENT_GET_FOLLOW, e);
+	}
 	if (r == 0)
 		r = walk(&g, e);
 	while (g.depth > 0)

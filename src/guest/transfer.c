@@ -22,20 +22,28 @@ static void on_exit_of_child(void *ctx, int status)
 }
 
 /* child() - only the stream is kept: any other descriptor held here would keep its peer waiting */
-static NORETURN void child(int fd, struct frame_decoder *in, const struct transfer *t)
+static NORETURN void child(
+	int fd, int scratch_fd, struct frame_decoder *in, const struct transfer *t)
 {
 	static struct channel c;
 	struct err e = {0};
 	sigset_t none;
 	int r;
 
+	if (t->type != FRAME_GET || !(t->get.flags & AGENT_GET_IMAGE))
+		scratch_fd = -1;
+	/* Both may lie where the other is to be. */
+	fd = dup(fd);
+	if (scratch_fd >= 0)
+		scratch_fd = dup2(dup(scratch_fd), 4);
 	c.fd = dup2(fd, 3);
 	c.in = *in;
 	sigemptyset(&none);
-	if (c.fd < 0 || syscall(SYS_close_range, 4u, ~0u, 0u) < 0 ||
+	if (c.fd < 0 || syscall(SYS_close_range, scratch_fd == 4 ? 5u : 4u, ~0u, 0u) < 0 ||
 		sigprocmask(SIG_SETMASK, &none, NULL) < 0 || io_set_nonblock(c.fd, false) < 0)
 		_exit(1);
-	r = t->type == FRAME_PUT ? put_serve(&c, &t->put, &e) : get_serve(&c, &t->get, &e);
+	r = t->type == FRAME_PUT ? put_serve(&c, &t->put, &e)
+				 : get_serve(&c, &t->get, scratch_fd, &e);
 	if (r == 0 && t->type == FRAME_PUT)
 		channel_ok(&c);
 	if (r == 0 && t->type == FRAME_GET)
@@ -64,7 +72,7 @@ static int fork_child(struct guest *g, struct stream *s, const struct transfer *
 	if (pid == 0) {
 		int fd = stream_take_fd(s, &in);
 
-		child(fd, &in, t);
+		child(fd, g->scratch_fd, &in, t);
 	}
 	running++;
 	r = reaper_watch(g->reaper, pid, on_exit_of_child, NULL);

@@ -36,7 +36,7 @@ static NORETURN void copy_end(int fd, const char *from, const char *to)
 	frame_decoder_init(&c.in);
 	(void)snprintf(put.path, sizeof(put.path), "%s", to);
 	(void)snprintf(get.path, sizeof(get.path), "%s/.", from);
-	r = to[0] ? put_serve(&c, &put, &e) : get_serve(&c, &get, &e);
+	r = to[0] ? put_serve(&c, &put, &e) : get_serve(&c, &get, -1, &e);
 	if (r == 0 && !to[0])
 		r = channel_finish(&c, &e);
 	if (r < 0)

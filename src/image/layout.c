@@ -37,9 +37,15 @@ static void prune(const char *cache)
 		(void)closedir(dir);
 }
 
+static int open_layer(struct layout *l, struct err *e)
+{
+	own_close_fd(&l->layer);
+	l->layer = openat(l->lock, LAYER, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	return l->layer < 0 ? err_sys(e, -errno, "make a layer in '%s'", l->dir) : 0;
+}
+
 int layout_new(const struct paths *p, struct layout *l, struct err *e)
 {
-	char path[PATH_MAX];
 	int r;
 
 	*l = (struct layout){.lock = -1, .layer = -1};
@@ -57,10 +63,11 @@ int layout_new(const struct paths *p, struct layout *l, struct err *e)
 	if (mkdirat(l->lock, "oci", 0700) < 0 || mkdirat(l->lock, "oci/blobs", 0700) < 0 ||
 		mkdirat(l->lock, "oci/blobs/sha256", 0700) < 0)
 		return err_sys(e, -errno, "make a layout in '%s'", l->dir);
-	if (paths_join(l->oci, l->dir, "oci") < 0 || paths_join(path, l->dir, LAYER) < 0)
+	if (paths_join(l->oci, l->dir, "oci") < 0)
 		return err_sys(e, -ENAMETOOLONG, "make a layout");
-	l->layer = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	return l->layer < 0 ? err_sys(e, -errno, "make '%s'", path) : 0;
+	l->layers = js_array();
+	l->diff_ids = js_array();
+	return open_layer(l, e);
 }
 
 void layout_fini(struct layout *l)
@@ -68,6 +75,8 @@ void layout_fini(struct layout *l)
 	if (!l || !l->dir[0])
 		return;
 	own_close_fd(&l->layer);
+	js_free(l->layers);
+	js_free(l->diff_ids);
 	image_remove_tree(l->dir);
 	own_close_fd(&l->lock);
 	l->dir[0] = '\0';
@@ -157,17 +166,16 @@ static bool put_run(struct js *to, const struct js *run, const char *description
 	return bad;
 }
 
-static struct js *config_json(const char *diff_id, const struct js *run, const char *description)
+static struct js *config_json(const struct layout *l, const struct js *run, const char *description)
 {
 	AUTO_JS o = js_object();
 	AUTO_JS c = js_object();
 	AUTO_JS fs = js_object();
-	AUTO_JS ids = js_array();
 
 	if (js_set_str(o, "os", "linux") || js_set_str(o, "architecture", "amd64") ||
 		put_run(c, run, description) || js_set(o, "config", TAKE(c)) ||
-		js_add_str(ids, diff_id) || js_set_str(fs, "type", "layers") ||
-		js_set(fs, "diff_ids", TAKE(ids)) || js_set(o, "rootfs", TAKE(fs)))
+		js_set_str(fs, "type", "layers") || js_set_copy(fs, "diff_ids", l->diff_ids) ||
+		js_set(o, "rootfs", TAKE(fs)))
 		return NULL;
 	return TAKE(o);
 }
@@ -197,16 +205,11 @@ static int put_index(const struct layout *l, struct js *manifest, const char *na
 	return r < 0 ? err_sys(e, r, "describe the image") : 0;
 }
 
-int layout_end(struct layout *l, const struct js *run, const char *name, const char *description,
-	struct err *e)
+/* finish_layer() - the layer gets its name, and is one of them */
+static int finish_layer(struct layout *l, struct err *e)
 {
 	char hex[DIGEST_HEX_LEN + 1], text[DIGEST_HEX_LEN + 8], place[DIGEST_HEX_LEN + 32];
-	AUTO_JS config = NULL;
-	AUTO_JS config_at = NULL;
 	AUTO_JS layer = js_object();
-	AUTO_JS layers = js_array();
-	AUTO_JS o = js_object();
-	struct js *manifest = NULL;
 	uint64_t bytes;
 	int r = hash_layer(l, hex, &bytes);
 
@@ -216,17 +219,40 @@ int layout_end(struct layout *l, const struct js *run, const char *name, const c
 		r = -errno;
 	if (r < 0)
 		return err_sys(e, r, "read the layer");
-	config = config_json(text, run, description);
+	if (js_set_str(layer, "mediaType", OCI_MEDIA "layer.v1.tar") ||
+		js_set_str(layer, "digest", text) || js_set_int(layer, "size", (int64_t)bytes) ||
+		js_add(l->layers, TAKE(layer)) || js_add_str(l->diff_ids, text))
+		return err_sys(e, -ENOMEM, "describe the image");
+	return 0;
+}
+
+int layout_next(struct layout *l, struct err *e)
+{
+	int r = finish_layer(l, e);
+
+	return r < 0 ? r : open_layer(l, e);
+}
+
+int layout_end(struct layout *l, const struct js *run, const char *name, const char *description,
+	struct err *e)
+{
+	AUTO_JS config = NULL;
+	AUTO_JS config_at = NULL;
+	AUTO_JS o = js_object();
+	struct js *manifest = NULL;
+	int r = finish_layer(l, e);
+
+	if (r < 0)
+		return r;
+	config = config_json(l, run, description);
 	if (!config)
 		return err_sys(e, -ENOMEM, "describe the image");
 	r = put_blob(l, config, OCI_MEDIA "config.v1+json", &config_at, e);
 	if (r < 0)
 		return r;
-	if (js_set_str(layer, "mediaType", OCI_MEDIA "layer.v1.tar") ||
-		js_set_str(layer, "digest", text) || js_set_int(layer, "size", (int64_t)bytes) ||
-		js_add(layers, TAKE(layer)) || js_set_int(o, "schemaVersion", 2) ||
+	if (js_set_int(o, "schemaVersion", 2) ||
 		js_set_str(o, "mediaType", OCI_MEDIA "manifest.v1+json") ||
-		js_set(o, "config", TAKE(config_at)) || js_set(o, "layers", TAKE(layers)))
+		js_set(o, "config", TAKE(config_at)) || js_set_copy(o, "layers", l->layers))
 		return err_sys(e, -ENOMEM, "describe the image");
 	r = put_blob(l, o, OCI_MEDIA "manifest.v1+json", &manifest, e);
 	return r < 0 ? r : put_index(l, manifest, name, e);

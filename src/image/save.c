@@ -60,20 +60,29 @@ static int unsquash(const char *root, int layer, struct err *e)
 	return err_set(e, ERR_UNAVAILABLE, -EIO, "sqfs2tar could not read the image");
 }
 
+int image_layer(const struct paths *p, const struct image *img, int layer,
+	const struct layout_save *s, struct err *e)
+{
+	AUTO_FD root = image_open_root(img, e);
+
+	if (root < 0)
+		return TAKE_FD(root);
+	return strcmp(img->format, "erofs") == 0 ? export(p, root, layer, s, e)
+						 : unsquash(img->root, layer, e);
+}
+
 int image_save(
 	const struct paths *p, const struct image *img, const struct layout_save *s, struct err *e)
 {
 	AUTO_JS meta = NULL;
 	struct layout l = {0};
-	AUTO_FD root = image_open_root(img, e);
-	int r = root < 0 ? root : image_meta(img, &meta, e);
+	int r = image_meta(img, &meta, e);
 
 	if (r == 0)
 		r = layout_new(p, &l, e);
 	if (r == 0) {
 		say(s, 10, "reading the image");
-		r = strcmp(img->format, "erofs") == 0 ? export(p, root, l.layer, s, e)
-						      : unsquash(img->root, l.layer, e);
+		r = image_layer(p, img, l.layer, s, e);
 	}
 	if (r == 0)
 		r = layout_end(&l, js_get(meta, "run"), img->name[0] ? img->name : NULL, NULL, e);

@@ -14,7 +14,7 @@ sudo sh -c 'echo marked > /usr/local/marker; rm /usr/bin/yes; rm -r /usr/share/d
   mkdir -p /var/lib/docker; echo big > /var/lib/docker/layer; mkfifo /srv/pipe; ln /usr/local/marker /usr/local/again'
 sudo setcap cap_net_raw+ep /usr/local/marker
 echo mine > ~/mine
-sudo sed -i '1i node:x:1000:1000::/home/node:/bin/sh' /etc/passwd
+sudo sh -c 'echo "node:*:19000:0:99999:7:::" >> /etc/shadow; sed -i "1i node:x:1000:1000::/home/node:/bin/sh" /etc/passwd'
 sudo -n true
 echo in the workspace > made
 (sleep 1000 & echo $! > /tmp/pid)
