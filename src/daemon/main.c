@@ -209,6 +209,7 @@ int main(int argc, char **argv)
 		(void)!write(outcome, "y", 1);
 	own_close_fd(&outcome);
 	r = server_run(d);
+	sandbox_abandon_installs(d);
 	daemon_close(d);
 	return r < 0;
 }

@@ -133,6 +133,8 @@ int sandbox_stop(struct sandbox *s, int64_t timeout_ms, struct err *e) MUST_USE;
 /* sandbox_stop_owned() - the same by who has begun an operation on it */
 int sandbox_stop_owned(struct sandbox *s, int64_t timeout_ms, struct err *e) MUST_USE;
 int sandbox_pause(struct sandbox *s, bool pause, struct err *e) MUST_USE;
+/* sandbox_abandon_installs() - the daemon ends: nobody would close the window of an installation */
+void sandbox_abandon_installs(struct daemon *d);
 /* recover.c: once at start, before the first request */
 int recover(struct daemon *d, struct err *e) MUST_USE;
 

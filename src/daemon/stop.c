@@ -81,6 +81,39 @@ int sandbox_stop(struct sandbox *s, int64_t timeout_ms, struct err *e)
 	return r;
 }
 
+void sandbox_abandon_installs(struct daemon *d)
+{
+	int64_t deadline = clock_ms() + KILL_MS;
+	struct sandbox **all;
+	size_t n;
+
+	if (sandbox_all(d, &all, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		bool installs;
+
+		(void)pthread_mutex_lock(&all[i]->lock);
+		installs = all[i]->providing;
+		all[i]->abort_start |= installs;
+		all[i]->asked_to_end |= installs;
+		(void)pthread_cond_broadcast(&all[i]->changed);
+		(void)pthread_mutex_unlock(&all[i]->lock);
+		if (installs) {
+			log_info("sandbox %s: its installation ends with the daemon", all[i]->name);
+			box_kill(all[i]);
+			continue;
+		}
+		sandbox_put(all[i]);
+		all[i] = NULL;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (all[i])
+			(void)!watch_settled(all[i], deadline);
+		sandbox_put(all[i]);
+	}
+	free(all);
+}
+
 static int pause_owned(struct sandbox *s, bool pause, struct err *e)
 {
 	enum status want = pause ? STATUS_PAUSED : STATUS_RUNNING, now = sandbox_status(s);

@@ -123,6 +123,31 @@ static void say(struct agent *a, struct buf *b)
 	buf_clear(b);
 }
 
+/* do_shell() - "sh -c X" says that it ran X; "loud" says 3 MiB, "fail" ends with status 3,
+ * "hang" not at all
+ */
+static int do_shell(struct agent *a, const char *text, struct buf *b, struct agent_exit *x)
+{
+	static char zeros[FRAME_DATA_MAX];
+	int bad = frame_add(b, FRAME_STDOUT, "ran ", 4);
+
+	bad |= frame_add(b, FRAME_STDOUT, text, strlen(text)) | frame_add(b, FRAME_STDERR, "\n", 1);
+	memset(zeros, 'z', sizeof(zeros));
+	for (int i = 0; strcmp(text, "loud") == 0 && i < 48; i++) {
+		bad |= frame_add(b, FRAME_STDOUT, zeros, sizeof(zeros));
+		say(a, b);
+	}
+	if (strcmp(text, "hang") == 0) {
+		struct frame f;
+
+		say(a, b);
+		while (next(a, &f))
+			;
+	}
+	x->code = strcmp(text, "fail") == 0 ? 3 : 0;
+	return bad;
+}
+
 /* exec: argv[0] is the command: "echo" gives its arguments, "cat" its input, "big" 3 MiB, "false" 1,
  * "hang" nothing, "stuck" does not even read, "killed" a signal, "noise" bytes that are not UTF-8
  */
@@ -161,6 +186,8 @@ static void do_exec(struct agent *a, const struct frame *req, struct buf *b)
 			bad |= frame_add(b, FRAME_STDOUT, zeros, sizeof(zeros));
 			say(a, b);
 		}
+	else if (strcmp(m.argv.v[0], "sh") == 0 && m.argv.n == 3)
+		bad |= do_shell(a, m.argv.v[2], b, &x);
 	else if (strcmp(m.argv.v[0], "hang") == 0)
 		while (next(a, &f))
 			;
@@ -169,7 +196,7 @@ static void do_exec(struct agent *a, const struct frame *req, struct buf *b)
 
 		(void)poll(&p, 1, 20000); /* until the other end is closed */
 	}
-	x.code = strcmp(m.argv.v[0], "false") == 0;
+	x.code |= strcmp(m.argv.v[0], "false") == 0;
 	x.signal = strcmp(m.argv.v[0], "killed") == 0 ? SIGKILL : 0;
 	bad |= agent_put_exit(b, x);
 	if (!bad)
