@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "cli/asker.h"
 #include "cli/attach.h"
 #include "cli/box.h"
@@ -7,6 +8,9 @@
 #include "cli/verb.h"
 #include <errno.h>
 #include <string.h>
+
+#define WHY_MS	    1000
+#define WHY_STEP_US 20000
 
 static int check_tty(const struct exec_args *a, struct err *e)
 {
@@ -31,6 +35,30 @@ static int encode(const struct exec_args *a, struct buf *out, struct err *e)
 	return request_exec(out, &x, &a->env.list, e);
 }
 
+/* say_why() - the stream broke: where the sandbox has ended, the daemon knows why a moment later */
+static void say_why(const char *name, struct err *e)
+{
+	AUTO(api) api = {.http.fd = -1};
+	int64_t deadline = clock_ms() + WHY_MS;
+	struct err silent = {0};
+
+	if (api_open(&api, API_NO_START, &silent) < 0)
+		return;
+	do {
+		AUTO_JS box = NULL;
+		const char *reason;
+
+		if (box_get(&api, name, &box, &silent) < 0)
+			return;
+		reason = js_str(js_get(box, "reason"));
+		if (strcmp(box_str(box, "status"), "running") != 0 && reason) {
+			(void)err_set(e, e->code, e->num, "the sandbox ended: %s", reason);
+			return;
+		}
+		(void)usleep(WHY_STEP_US);
+	} while (clock_ms() < deadline);
+}
+
 static int finish(const struct exec_args *a, struct attach_result res, struct err *e)
 {
 	switch (res.end) {
@@ -47,6 +75,8 @@ static int finish(const struct exec_args *a, struct attach_result res, struct er
 	case ATTACH_FAILED:
 		break;
 	}
+	if (e->num == -EPIPE)
+		say_why(a->name, e);
 	(void)err_wrap(e, -1, "exec in sandbox '%s'", a->name);
 	return report_err(e, CLI_OWN);
 }

@@ -41,6 +41,7 @@ class Project:
         """All that opens something of the host."""
         return (f"additionalWorkspaces: [{{path: {self.outside}, readOnly: true}}]\n"
                 f"secrets: {{anthropic: {{value: sk-ant-api03-canary}}}}\n"
+                "ports: [{sandbox: 3000}]\n"
                 "lifecycle:\n"
                 f"  initialize: [{{command: 'echo $SBX_ENV_NAME >> {self.outside}/ran'}}]\n"
                 f"  postCreate: [{{command: 'pwd >> {self.outside}/after', workdir: {self.outside}}}]\n"
@@ -100,10 +101,10 @@ def test_without_a_terminal_it_is_withheld(rig, project):
     project.write(project.everything())
     made = project.ok("create")
     assert made.text == f"{project.name}\n"
-    assert made.errors.count("withheld, as nobody approved it: ") == 4, made
+    assert made.errors.count("withheld, as nobody approved it: ") == 5, made
     assert not project.ran() and not project.ran("after")
     box = rig.json("inspect", project.name, "--json")
-    assert [w["path"] for w in box["workspaces"]] == [str(project.dir)]
+    assert [w["path"] for w in box["workspaces"]] == [str(project.dir)] and not box["ports"]
     assert project.name not in rig.ok("secret", "ls").text
     plan = json.loads(project.ok("plan", "--json").out)
     assert not plan["approved"]  # that it was withheld is no approval
@@ -124,6 +125,7 @@ def test_approved_it_is_made(rig, project):
                   "env: {HERE: '${{ env.projectDir }}', LITERAL: 'a $${{ b'}\n")
     made = project.ok("create", "-y", "--json")
     assert json.loads(made.out)["name"] == project.name
+    assert [p["port"] for p in rig.json("inspect", project.name, "--json")["ports"]] == [3000]
     assert (project.outside / "ran").read_text() == f"{project.name}\n"
     assert (project.outside / "after").read_text() == f"{project.outside}\n"
     assert re.search(rf"^{project.name} +value +anthropic ", rig.ok("secret", "ls").text, re.M)
@@ -135,6 +137,10 @@ def test_approved_it_is_made(rig, project):
     tries = project.env("exec", "--", "sh", "-c", "cat sbxenv.yaml || mv sbxenv.yaml x || rm sbxenv.yaml || echo x > sbxenv.yaml")
     assert tries.code != 0 and b"canary" not in tries.out + tries.err and project.file.read_bytes() == before
     project.ok("exec", "--", "sh", "-c", "mkdir sub; echo x > sub/sbxenv.yaml")
+    end = time.monotonic() + 30
+    while "sub/sbxenv.yaml" not in json.dumps(rig.json("inspect", project.name, "--json")["touched"]):
+        assert time.monotonic() < end, "nothing told of the file that was changed"
+        time.sleep(0.2)
     again = project.ok("run", "-d")
     assert again.text == f"{project.name}\n" and (project.outside / "ran").read_text().count("\n") == 1
     # the next start, with a file that somebody changed meanwhile

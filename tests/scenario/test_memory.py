@@ -57,3 +57,27 @@ def test_a_workspace_in_memory_may_be_filled(rig, image, in_memory):
         assert box.ok("echo there") == "there\n"
     finally:
         box.remove()
+
+
+def memory_group(box_id):
+    """The files of the sandbox's group that say its limit and its use; skips where it has none."""
+    for files in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+        for where in pathlib.Path("/sys/fs/cgroup").glob(f"**/sbx-{box_id}"):
+            if (where / files[0]).exists():
+                return where / files[0], where / files[1]
+    pytest.skip("no group limits the memory of a sandbox here")
+
+
+def test_an_end_at_the_limit_is_told(rig, image):
+    """Where the kernel ends the machine all the same, whoever waits for a command hears why."""
+    box = rig.create("box-starved", size=SMALL).start()
+    try:
+        limit, used = memory_group(rig.boxes()[box.name]["id"])
+        limit.write_text(str(int(used.read_text()) + (24 << 20)))
+        run = box.python("x = bytearray(b'x' * (100 << 20)); print(len(x))", timeout=120)
+        assert run.code == 125 and "the sandbox ended: its machine reached its memory limit on this host" in run.errors, run
+        rig.wait_status(box.name, ("crashed",))
+        assert "memory limit" in rig.boxes()[box.name]["reason"]
+        assert box.ok("echo again") == "again\n"  # and it starts anew
+    finally:
+        box.remove()
