@@ -90,9 +90,9 @@ static int resolve(struct sandbox *s, int dir, const struct js *body, struct pla
 	(void)pthread_mutex_lock(&s->lock);
 	started = s->row.provisioned;
 	(void)pthread_mutex_unlock(&s->lock);
-	if (r == 0 && started)
-		r = err_set(e, ERR_CONFLICT, -EOPNOTSUPP,
-			"sandbox '%s' was started already: kits can be added before that only",
+	if (r == 0 && started && kit_added(dir))
+		r = err_set(e, ERR_CONFLICT, -EBUSY,
+			"sandbox '%s' has kits that are not installed yet: start it first",
 			s->name);
 	return r < 0 ? r
 		     : plan_resolve_add(create, &s->d->paths, &s->d->host, s->d->store, s->plan,

@@ -5,6 +5,7 @@
 #include "daemon/agent_run.h"
 #include "daemon/disk.h"
 #include "daemon/files.h"
+#include "daemon/kit_add.h"
 #include "daemon/setup_log.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -19,14 +20,17 @@ bool provision_pending(int dir)
 void provision_done(int dir)
 {
 	(void)unlinkat(dir, FILE_FIRST, 0);
+	kit_added_done(dir);
 }
 
 int provision_begin(struct sandbox *s, int dir, struct err *e)
 {
-	int r;
+	int r = kit_add_settle(s, dir, e);
 
+	if (r < 0)
+		return r;
 	if (s->row.provisioned) {
-		provision_done(dir); /* of a daemon that ended in between */
+		(void)unlinkat(dir, FILE_FIRST, 0); /* of a daemon that ended in between */
 		return 0;
 	}
 	if (provision_pending(dir)) {
@@ -118,7 +122,7 @@ int provision(struct sandbox *s, int dir, sandbox_step_fn step, void *ctx, struc
 	AUTO_SETUP_LOG *log = NULL;
 	int r;
 
-	if (s->row.provisioned)
+	if (s->row.provisioned && !kit_added(dir))
 		return 0;
 	r = setup_log_open(s, true, &log, e);
 	if (r < 0)

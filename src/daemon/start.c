@@ -2,6 +2,7 @@
 #include "daemon/boot.h"
 #include "daemon/files.h"
 #include "daemon/ports.h"
+#include "daemon/kit_add.h"
 #include "daemon/provision.h"
 #include "daemon/proc.h"
 #include "daemon/watch.h"
@@ -47,6 +48,7 @@ struct starting {
 	bool booting, came_up; /* the guest was started; its agent was heard of */
 	int dir, log;
 	struct machine_plan m; /* with descriptors that are ours to close */
+	int provided; /* of provision(): negative when that is what failed */
 };
 
 /* tell() - whoever asked for the start, and those who wait for it */
@@ -421,7 +423,7 @@ static int run(struct starting *st, struct err *e)
 	if (r == 0)
 		r = egress_connect(s, st->deadline, e);
 	if (r == 0)
-		r = provision(s, st->dir, tell, st, e);
+		r = st->provided = provision(s, st->dir, tell, st, e);
 	if (r == 0)
 		r = wanted(s, e);
 	else
@@ -465,6 +467,20 @@ static int fail(struct starting *st, int r, struct err *e)
 	return err_wrap(e, r, "start sandbox '%s'", s->name);
 }
 
+/* take_back_added() - kits that were added and could not be installed; not when somebody ended the start */
+static void take_back_added(struct starting *st, struct err *e)
+{
+	bool ended;
+
+	(void)pthread_mutex_lock(&st->s->lock);
+	ended = st->s->asked_to_end || st->s->abort_start;
+	(void)pthread_mutex_unlock(&st->s->lock);
+	if (ended || !kit_added(st->dir))
+		return;
+	kit_added_failed(st->s, st->dir);
+	err_hint(e, "the sandbox has its former kits again; sbx logs --setup %s", st->s->name);
+}
+
 /* start_owned() - @ret_hung: the guest's kernel was started and its agent never heard of */
 static int start_owned(struct sandbox *s, sandbox_step_fn step, void *ctx, int64_t deadline,
 	bool *ret_hung, struct err *e)
@@ -492,6 +508,8 @@ static int start_owned(struct sandbox *s, sandbox_step_fn step, void *ctx, int64
 		own_close_fd(&st->m.lock_fd);
 		if (r < 0)
 			r = fail(st, r, e);
+		if (st->provided < 0)
+			take_back_added(st, e);
 	}
 	*ret_hung = st->booting && !st->came_up && r != -ECANCELED;
 	starting_fini(st);

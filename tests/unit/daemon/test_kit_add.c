@@ -141,6 +141,31 @@ static void test_before_the_first_start(void **state)
 	assert_string_equal(rig_str(js_get(plan_of("new"), "env"), "A"), "one 2");
 }
 
+static void test_after_it(void **state)
+{
+	const struct js *v;
+
+	(void)state;
+	NEED_RIG();
+	create("old", "one");
+	rig_start(rig, "old");
+	assert_int_equal(add("old", false, "two", "", &v), 200);
+	assert_string_equal(rig_status(rig, "old"), "stopped");
+	assert_string_equal(rig_str(js_get(plan_of("old"), "env"), "B"), "two");
+	/* only what is new is put */
+	assert_true(has_file("old", "kit-setup.tar", "etc/two"));
+	assert_false(has_file("old", "kit-setup.tar", "etc/one"));
+	assert_false(has_file("old", "kit-home.tar", "hello"));
+	assert_true(has_file("old", "kits-added", "plan_hash"));
+	assert_int_equal(add("old", false, "net", "", &v), 409); /* first the ones before */
+	rig_start(rig, "old");
+	assert_false(has_file("old", "kits-added", "plan_hash"));
+	assert_false(has_file("old", "plan.json.former", "{"));
+	assert_true(has_file("old", "put_", "etc/two"));
+	assert_int_equal(add("old", false, "net", "", &v), 200);
+	assert_int_equal(js_len(js_get(plan_of("old"), "kits")), 4);
+}
+
 static void test_refused(void **state)
 {
 	const struct js *v;
@@ -222,11 +247,10 @@ static void test_cut_off(void **state)
 	assert_int_equal(rig_ask(rig, "GET", "/v1/sandboxes/cut", NULL, &v), 200);
 	(void)snprintf(hash, sizeof(hash), "%s", rig_str(v, "plan_hash"));
 	cut("cut", hash, "whole");
-	if (add("cut", false, "net", "", &v) != 200)
-		fail_msg("%s", rig_str(js_get(v, "error"), "message"));
-	assert_false(has_file("cut", "kits-adding.json", "plan_hash"));
+	assert_int_equal(add("cut", true, "net", "", &v), 200);
 	rig_start(rig, "cut");
-	assert_int_equal(add("cut", false, "net", "", &v), 409);
+	assert_true(has_file("cut", "kit-setup.tar", "whole"));
+	assert_false(has_file("cut", "kits-adding.json", "plan_hash"));
 }
 
 #define EACH(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
@@ -235,6 +259,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		EACH(test_before_the_first_start),
+		EACH(test_after_it),
 		EACH(test_refused),
 		EACH(test_approval),
 		EACH(test_cut_off),

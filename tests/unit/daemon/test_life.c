@@ -124,7 +124,7 @@ static void test_absurd_sizes(void **state)
 	static const char *const bad[] = {"\"cpus\":100000", "\"memory_bytes\":1",
 		"\"memory_bytes\":9223372036854775807", "\"disk_bytes\":4096",
 		"\"disk_bytes\":9223372036854775807", "\"cpus\":-1", "\"cpus\":1.5",
-		"\"cpus\":\"2\"", "\"isolation\":\"none\"", "\"kits\":[\"x\"]", "\"surprise\":1",
+		"\"cpus\":\"2\"", "\"isolation\":\"none\"", "\"kits\":[\"../x\"]", "\"surprise\":1",
 		"\"env\":{\"A=B\":\"c\"}", "\"env\":{\"A\":1}",
 		"\"workspaces\":[{\"path\":\"/etc\"}]", "\"workspaces\":[{\"path\":\"x\"}]",
 		"\"workspaces\":[{}]", "\"workspaces\":[1]"};
