@@ -23,7 +23,8 @@ const char *box_primary(const struct js *box)
 
 static int not_found(int r, const char *name, struct err *e)
 {
-	if (e->code != ERR_NOT_FOUND)
+	/* what a start did not find is not the sandbox */
+	if (e->code != ERR_NOT_FOUND || strncmp(e->msg, "start sandbox", 13) == 0)
 		return r;
 	(void)err_set(e, ERR_NOT_FOUND, -ENOENT, "sandbox '%s' not found", name);
 	err_hint(e, "sbx ls shows what there is");
