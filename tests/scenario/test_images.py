@@ -8,8 +8,10 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import stat
 import subprocess
+import time
 
 import pytest
 import rig as rigs
@@ -326,6 +328,32 @@ def test_a_bomb(store, tmp_path):
         report.seek(0)
         last = report.read().decode().splitlines()[-1]
         assert last.startswith("E ") and json.loads(last[2:])["error"]["code"] == "limit", last
+
+
+def test_the_worker_dies(store, tmp_path):
+    """kill -9 of sbx-image, before a word or in the midst of its work: said so, and nothing half made."""
+    real = pathlib.Path(store.rig.env.get("SBX_LIBEXEC_DIR") or SBX.parent)
+    libexec = tmp_path / "libexec"
+    libexec.mkdir()
+    for program in real.iterdir():
+        if program.is_file() and program.name.startswith("sbx"):
+            (libexec / program.name).symlink_to(program)
+    layout = Layout(tmp_path / "l", [[Entry("a", "f", "a" * 100000)]])
+    (libexec / "sbx-image").unlink()
+    for what in ("", 'dprintf(5, "half of an image"); dprintf(3, "P 1 2\\n");'):
+        (tmp_path / "die.c").write_text(f"#include <stdio.h>\n#include <unistd.h>\nint main(void)\n{{\n{what}\npause();\n}}\n")
+        subprocess.run(["cc", "-o", libexec / "sbx-image", tmp_path / "die.c"], check=True)
+        with subprocess.Popen([SBX, "image", "load", layout.dir, "--name", "im"], stderr=subprocess.PIPE,
+                              env={**store.env, "SBX_LIBEXEC_DIR": str(libexec)}) as child:
+            found = []
+            end = time.monotonic() + 60
+            while not found and time.monotonic() < end:
+                found = [pid for pid, (name, parent, _) in rigs.processes().items() if name == "sbx-image" and parent == child.pid]
+            os.kill(found[0], signal.SIGKILL)
+            said = child.communicate(timeout=60)[1]
+        assert child.returncode == 1 and b"sbx-image ended without a result (signal 9)" in said, said
+        store.nothing_made()
+    assert store.load(layout).code == 0
 
 
 def test_damaged_compression(store, tmp_path):

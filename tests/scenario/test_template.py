@@ -35,8 +35,8 @@ HASH = "(cd /usr && find sbin -type f -print0 | sort -z | xargs -0 sha256sum | s
 
 @pytest.fixture
 def own(rig, image):
-    if not shutil.which("fsck.erofs") or not shutil.which("skopeo"):
-        pytest.skip("erofs-utils or skopeo is not installed")
+    if not shutil.which("fsck.erofs"):
+        pytest.skip("erofs-utils is not installed")
     store = Store(rig, rig.base / "cache-template")
     made = rigs.Rig(env={"SBX_CACHE_DIR": str(store.cache)})
     made.store = store
@@ -45,22 +45,18 @@ def own(rig, image):
     assert not left, left
 
 
-def test_a_disk_becomes_an_image(own, tmp_path):
+def test_a_disk_becomes_an_image(own):
     box = own.create("box-t", more=("-e", "SECRET_OF_THE_SANDBOX=x"))
     own.ok("exec", "box-t", "--", "bash", "-c", f"cd {box.ws} && {PREPARE}", timeout=180)
     before = own.ok("exec", "box-t", "--", "bash", "-c", HASH, timeout=180).text
     assert "is running" in own.fails("template", "save", "box-t", "tpl").errors
     own.ok("stop", "box-t")
-    out = tmp_path / "tpl.tar"
-    made = own.ok("template", "save", "box-t", "tpl", "--description", "with a marker", "-o", out, timeout=400)
+    made = own.ok("template", "save", "box-t", "tpl", "--description", "with a marker", timeout=400)
     assert own.boxes()["box-t"]["status"] == "stopped"
     meta = own.store.meta("tpl")
     assert made.text.strip() == meta["id"] and meta["run"]["description"] == "with a marker"
     assert "SECRET_OF_THE_SANDBOX" not in json.dumps(meta)
     assert subprocess.run(["fsck.erofs", own.store.root("tpl")], capture_output=True).returncode == 0
-    config = json.loads(subprocess.run(["skopeo", "inspect", "--config", f"oci-archive:{out}"], capture_output=True,
-                                       check=True).stdout)["config"]
-    assert config["Labels"] == {"org.opencontainers.image.description": "with a marker"}
     assert not list(own.store.cache.glob("save-*"))
 
     own.ok("create", "--name", "box-u", *SIZE, "-t", "tpl", "shell")
