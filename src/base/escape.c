@@ -75,7 +75,8 @@ static int one(char *out, size_t cap, const char *s, size_t n, unsigned cp)
 	}
 }
 
-char *escape_text(char *dst, size_t cap, const char *src, size_t len)
+/* escape() - @again: what was a backslash before stays one */
+static char *escape(char *dst, size_t cap, const char *src, size_t len, bool again)
 {
 	size_t pos = 0, cut = 0; /* cut: the last place where "..." has room */
 
@@ -87,6 +88,9 @@ char *escape_text(char *dst, size_t cap, const char *src, size_t len)
 		size_t n = utf8_decode(src + i, len - i, &cp);
 		char piece[16];
 		size_t k = (size_t)one(piece, sizeof(piece), src + i, n, cp);
+
+		if (again && cp == '\\')
+			piece[k = 1] = '\0';
 
 		if (pos + 4 <= cap)
 			cut = pos;
@@ -101,7 +105,17 @@ char *escape_text(char *dst, size_t cap, const char *src, size_t len)
 	return dst;
 }
 
+char *escape_text(char *dst, size_t cap, const char *src, size_t len)
+{
+	return escape(dst, cap, src, len, false);
+}
+
 char *escape_str(char *dst, size_t cap, const char *src)
 {
 	return escape_text(dst, cap, src ? src : "", src ? strlen(src) : 0);
+}
+
+char *escape_again(char *dst, size_t cap, const char *src)
+{
+	return escape(dst, cap, src ? src : "", src ? strlen(src) : 0, true);
 }

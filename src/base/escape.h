@@ -14,6 +14,10 @@
 char *escape_text(char *dst, size_t cap, const char *src, size_t len);
 /* escape_str() - as escape_text() for a terminated string; NULL gives "" */
 char *escape_str(char *dst, size_t cap, const char *src);
+/* escape_again() - of text that was escaped when it was made and has been out of our hands since: the
+ * same, but its backslashes do not double
+ */
+char *escape_again(char *dst, size_t cap, const char *src);
 /* ESC(s) - escaped copy in the caller's frame, at most 1 KiB; lives to the end of the block */
 #define ESC(s) escape_str((char[1024]){0}, 1024, (s))
 

@@ -64,11 +64,14 @@ bool birth_kits_outside(const struct run_args *a)
 
 /* ---- approval ---- */
 
+/* print_line() - whole, however long: nobody approves what he was not shown */
 static void print_line(const char *mark, const char *text)
 {
-	char shown[8192];
+	size_t cap = 10 * strlen(text) + 1; /* the longest that a byte becomes: \u{10ffff} */
+	AUTO_FREE char *shown = malloc(cap);
 
-	(void)fprintf(stderr, "  %s %s\n", mark, escape_str(shown, sizeof(shown), text));
+	(void)fprintf(stderr, "  %s %s\n", mark,
+		shown ? escape_again(shown, cap, text) : "(no memory to show it)");
 }
 
 /* show() - as a diff to what was approved before: what comes, and the denials that go */

@@ -23,7 +23,7 @@ static void print_one(const struct js *one, bool wide)
 	for (size_t i = 0; wide && i < js_len(lines); i++) {
 		const char *text = js_str(js_at(lines, i));
 
-		printf("      %s\n", escape_str(origin, sizeof(origin), text ? text : ""));
+		printf("      %s\n", escape_again(origin, sizeof(origin), text));
 	}
 }
 

@@ -44,8 +44,11 @@ static void words(const char *title, const struct js *list)
 
 void kit_show_lines(const char *title, const struct js *list)
 {
+	char shown[4 * TEXT_SHOWN];
+
 	for (size_t i = 0; i < js_len(list); i++)
-		text(i ? "" : title, js_str(js_at(list, i)));
+		printf(WIDTH "%s\n", i ? "" : title,
+			escape_again(shown, sizeof(shown), js_str(js_at(list, i))));
 }
 
 /* of_kit() - " (NAME)" where several kits are shown together */

@@ -168,7 +168,6 @@ static void print_files(const struct js *plan)
 void kits_print(struct api *api, const struct js *box)
 {
 	const struct js *plan = js_get(box, "plan"), *gone = js_get(plan, "withheld");
-	bool first = true;
 
 	print_kits(plan);
 	print_network(plan);
@@ -179,6 +178,8 @@ void kits_print(struct api *api, const struct js *box)
 	for (size_t i = 0; i < js_len(gone); i++) {
 		const char *s = js_str(js_at(gone, i));
 
-		row(&first, "Withheld:", "%s", s ? s : "");
+		char shown[ROW];
+
+		printf("%-13s %s\n", i ? "" : "Withheld:", escape_again(shown, sizeof(shown), s));
 	}
 }

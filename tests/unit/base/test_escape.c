@@ -55,6 +55,18 @@ static void test_broken_utf8(void **state)
 	assert_string_equal(LIT("\x80x"), "\\x80x");
 }
 
+static void test_twice_is_once(void **state)
+{
+	char once[64], twice[64];
+
+	(void)state;
+	(void)escape_str(once, sizeof(once), "a\\n\nb\x1b");
+	assert_string_equal(once, "a\\\\n\\nb\\x1b");
+	assert_string_equal(escape_again(twice, sizeof(twice), once), once);
+	assert_string_equal(escape_again(twice, sizeof(twice), "\x1b[2J\\"), "\\x1b[2J\\");
+	assert_string_equal(escape_again(twice, sizeof(twice), NULL), "");
+}
+
 static void test_cut_is_shown(void **state)
 {
 	char out[10];
@@ -101,6 +113,7 @@ int main(void)
 		cmocka_unit_test(test_controls),
 		cmocka_unit_test(test_hidden_and_reordering),
 		cmocka_unit_test(test_broken_utf8),
+		cmocka_unit_test(test_twice_is_once),
 		cmocka_unit_test(test_cut_is_shown),
 		cmocka_unit_test(test_any_bytes),
 	};
