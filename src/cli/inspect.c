@@ -97,6 +97,18 @@ static void print_network(const struct js *network)
 	print_egress("Vault:", js_get(network, "vault"));
 }
 
+/* print_digest() - of what was pulled: the registry's own, else that of the image's manifest */
+static void print_digest(const struct js *image)
+{
+	const char *digest = box_str(image, box_str(image, "pin")[0] ? "pin" : "manifest");
+	char text[80];
+
+	if (!digest[0])
+		return;
+	(void)snprintf(text, sizeof(text), "sha256:%.64s", digest);
+	field("Image digest:", text);
+}
+
 static void print_text(struct api *api, const struct js *box)
 {
 	char cpus[24];
@@ -109,6 +121,7 @@ static void print_text(struct api *api, const struct js *box)
 		field("Reason:", box_str(box, "reason"));
 	field("Isolation:", box_str(box, "isolation"));
 	field("Image:", box_str(box, "image"));
+	print_digest(js_get(js_get(box, "plan"), "image"));
 	print_workspaces(box);
 	(void)snprintf(cpus, sizeof(cpus), "%lld", (long long)js_int(js_get(box, "cpus"), 0));
 	field("Processors:", cpus);

@@ -11,7 +11,6 @@ import random
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import threading
 import time
@@ -247,6 +246,11 @@ def test_a_registry_with_a_password(client, registry, tmp_path):
     run, _ = client.plan(ref, "-e", "GREETING=mine")
     assert json.loads(run.text)["env"]["GREETING"] == "mine"
 
+    client.rig.ok("create", "--name", "box-i", "-t", ref, "shell")
+    lines = [" ".join(line.split()) for line in client.rig.ok("inspect", "box-i").text.splitlines()]
+    assert f"Image: {ref}" in lines and f"Image digest: sha256:{digest}" in lines, lines
+    assert "is in use" in client.rig.sbx("image", "rm", ref).errors
+    client.rig.ok("rm", "-f", "box-i")
     spelt = [r["reference"] for r in json.loads(client.rig.ok("image", "ls", "--json").text)["images"]]
     assert ref in spelt
     registry.stop()
