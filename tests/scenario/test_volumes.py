@@ -106,6 +106,7 @@ def test_two_owners_of_one_place(rig, image):
     one = make_kit(rig, "kit-one", "schemaVersion: \"2\"\nkind: mixin\nname: one\nvolumes:\n  - {path: /data}\n")
     two = make_kit(rig, "kit-two", "schemaVersion: \"2\"\nkind: mixin\nname: two\nvolumes:\n  - {path: /data, size: 1g}\n")
     # of one path the later kit's is taken: there is one volume
+    rig.ok("ls")  # there is a daemon from here on
     wish = {"name": "box-x", "agent": "shell", "kits": [str(one), str(two)]}
     digest = rig.api("POST", "/v1/sandboxes?plan=1", wish)[1]["kits_digest"]
     plan = rig.api("POST", "/v1/sandboxes?plan=1", {**wish, "approve": digest})[1]
