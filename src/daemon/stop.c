@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #define POWER_MS 5000 /* for the agent to take SHUTDOWN */
+#define SYNC_MS	 6000 /* for its guest, after the grace: to kill who is left, and write its disk */
 #define PAUSE_MS 5000
 #define CLOCK_MS 2000
 #define KILL_MS	 (WATCH_GIVE_UP_MS + 2000)
@@ -22,7 +23,8 @@ static int shut_down(struct sandbox *s, int64_t timeout_ms, struct err *e)
 			log_info("sandbox %s: %s; pressing the power button", s->name, why.msg);
 			(void)!box_ask(
 				s, LINK_STOP, (uint64_t)clock_left(deadline), polite, &reply, &why);
-		}
+		} else
+			deadline += SYNC_MS; /* a kill now would lose what is not written yet */
 		if (watch_settled(s, deadline) == 0)
 			return 0;
 	}
