@@ -299,7 +299,7 @@ def lanes():
     front = [
         Step("build gcc", build_step("gcc", "gcc")),
         Step("image", image_step, ["build gcc"]),
-        Step("scenario", pytest_step("scenario", "tests/scenario", 2400, without=[KILLS]), ["image"]),
+        Step("scenario", pytest_step("scenario", "tests/scenario", 3600, without=[KILLS]), ["image"]),
         Step("redteam", pytest_step("redteam", "tests/redteam", 1500), ["image"]),
     ]
     back = [

@@ -10,7 +10,7 @@ import json
 import re
 import struct
 
-MARK = re.compile(r"MARK-[0-9a-z-]+")  # what of a memory text arrived is logged by these
+MARK = re.compile(r"kits-memory/[0-9a-z-]+\.md|a virtual machine of your own")  # of the texts for agents: what arrived is logged
 RUN = re.compile(r"RUN\((.*?)\)NOW", re.S)
 SHELLS = ("Bash", "bash", "exec_command", "shell_command", "shell", "run_shell_command", "execute_command", "run_commands", "execute")
 COPILOT, QWEN = "api.githubcopilot.com", "dashscope-intl.aliyuncs.com"
@@ -286,9 +286,10 @@ def gemini(p, ask):
 
 # ---- GitHub's Copilot ----
 
-MODEL = {"id": "gpt-4.1", "name": "GPT-4.1", "object": "model", "vendor": "mock", "version": "1", "preview": False, "model_picker_enabled": True,
-         "is_chat_default": True, "policy": {"state": "enabled", "terms": ""}, "supported_endpoints": ["/chat/completions"],
-         "capabilities": {"family": "gpt-4.1", "type": "chat", "object": "model_capabilities", "tokenizer": "o200k_base",
+MODEL = {"id": "claude-sonnet-4.5", "name": "Claude Sonnet 4.5", "object": "model", "vendor": "Anthropic", "version": "claude-sonnet-4.5", "preview": False,
+         "model_picker_enabled": True, "model_picker_category": "versatile", "is_chat_default": True, "is_chat_fallback": True,
+         "policy": {"state": "enabled", "terms": ""}, "supported_endpoints": ["/chat/completions"], "billing": {"is_premium": False, "multiplier": 0},
+         "capabilities": {"family": "claude-sonnet-4.5", "type": "chat", "object": "model_capabilities", "tokenizer": "o200k_base",
                           "limits": {"max_context_window_tokens": 128000, "max_output_tokens": 16384, "max_prompt_tokens": 128000},
                           "supports": {"streaming": True, "tool_calls": True, "parallel_tool_calls": True}}}
 
@@ -314,8 +315,10 @@ def which(p):
         return "anthropic", "anthropic"
     if path == "/v1/responses" and host == "api.openai.com":
         return "responses", "openai"
-    if path == "/v1/chat/completions" and host in ("api.openai.com", QWEN):
-        return "chat", "openai" if host != QWEN else "dashscope"
+    if path == "/v1/chat/completions" and host == "api.openai.com":
+        return "chat", "openai"
+    if path == "/compatible-mode/v1/chat/completions" and host == QWEN:
+        return "chat", "dashscope"
     if path.startswith("/v1beta/models/") and ":" in path and host == "generativelanguage.googleapis.com":
         return "gemini", "google"
     if path == "/chat/completions" and host == COPILOT:

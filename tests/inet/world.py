@@ -70,7 +70,7 @@ class World:
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="sbxw-", dir="/tmp"))
         self.etc = pathlib.Path("/etc/netns") / self.host
         self.running = []
-        self.git_token = "ghp_" + os.urandom(15).hex()
+        self.git_token = "gho_" + os.urandom(15).hex()
         self.keys = {"anthropic": "sk-ant-api03-" + os.urandom(30).hex(), "openai": "sk-proj-" + os.urandom(30).hex(),
                      "google": "AIza" + os.urandom(17).hex(), "github": self.git_token,
                      "dashscope": "sk-" + os.urandom(16).hex()}
