@@ -29,6 +29,17 @@ def test_stop_and_start_keep_the_scratch_disk(rig, box):
     box.start()
 
 
+def test_what_ignores_the_end_loses_nothing(rig, box):
+    """A process that does not go within the grace is killed; what was written before is on the disk all the same."""
+    box.ok("mkdir -p /home/agent/late && (trap '' TERM HUP; exec sleep 600) >/dev/null 2>&1 </dev/null &")
+    box.ok("head -c 3000000 /dev/zero | tr '\\0' x > /home/agent/late/file")
+    began = time.monotonic()
+    rig.ok("stop", "-t", "3", box.name)
+    assert time.monotonic() - began >= 2.5  # it was waited for
+    assert box.status() == "stopped"
+    assert box.ok("stat -c %s /home/agent/late/file && tail -c 3 /home/agent/late/file", timeout=90) == "3000000\nxxx"
+
+
 def test_status_is_truthful(rig, box):
     info = rig.json("inspect", "--json", box.name)
     assert info["status"] == "running" and info["isolation"] == "emulated"
