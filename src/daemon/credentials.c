@@ -295,7 +295,8 @@ static int on_secret(void *ctx, const struct secret_entry *x)
 	for (uint32_t i = 0; i < m->c->n; i++)
 		if (strcmp(m->c->list[i].name, x->name) == 0)
 			return 0; /* the sandbox's own and the global one: one credential */
-	if (v->n_slots == 0) /* it goes nowhere: of another phase (then without variables), or a login */
+	if (v->n_slots ==
+		0) /* it goes nowhere: of another phase (then without variables), or a login */
 		return add_env(m, v, sentinel(m, v, v->name));
 	r = add(m, v, v->name, NULL);
 	return r < 0 ? r : add_env(m, v, m->c->list[m->c->n - 1].sentinel);

@@ -245,7 +245,7 @@ def test_an_installation_that_does_not_come_to_its_end_begins_anew(rig, image):
     assert box.root_ok("cat /var/tmp/count") == "x\n"  # on a disk without what the tries before wrote
     # the parent of the workspace is a share: the home has the texts, and what was there stays around the marks
     assert not (outer / "CLAUDE.md").exists() and not (ws / "CLAUDE.md").exists()
-    assert box.ok("cat /home/agent/CLAUDE.md").startswith("Above.\n<!-- sbx:kits-section start -->\nOwn.\n")
+    assert box.ok("cat /home/agent/CLAUDE.md").startswith("Above.\n<!-- sbx:kits-section start -->\n" "Own.\n")
     assert any("CLAUDE.md" in n and "shared" in n for n in rig.json("inspect", "--json", "fails")["notes"])
     box.remove()
 
