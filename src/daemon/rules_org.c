@@ -148,7 +148,7 @@ int rules_org_parse(
 	const char *file, const char *text, size_t len, struct policy **ret, struct err *e)
 {
 	struct org o = {.e = e};
-	int r = yaml_read(file, text, len, &o.tree, e);
+	int r = yaml_read_plain(file, text, len, &o.tree, e);
 
 	if (r < 0)
 		return r;

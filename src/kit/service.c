@@ -469,7 +469,7 @@ int service_parse(
 
 	if (len > SERVICE_FILE_MAX)
 		return err_set(e, ERR_INVALID, -EFBIG, "%s: larger than 64 KiB", file);
-	r = yaml_read(file, text, len, &p.tree, e);
+	r = yaml_read_plain(file, text, len, &p.tree, e);
 	if (r < 0)
 		return r;
 	p.s = calloc(1, sizeof(*p.s));

@@ -22,6 +22,7 @@ struct reader {
 	unsigned depth;
 	unsigned documents;
 	bool ended;
+	bool no_anchors;
 };
 
 static int PRINTF_LIKE(5, 0) fault_at(
@@ -189,6 +190,8 @@ static int take_anchor(struct reader *rd, const yaml_char_t *name, unsigned i, y
 
 	if (!name)
 		return 0;
+	if (rd->no_anchors)
+		return mark_fault(rd, mark, "anchors are not allowed in this file");
 	if (rd->n_anchors == YAML_ANCHORS_MAX)
 		return mark_fault(rd, mark, "more than %d anchors", YAML_ANCHORS_MAX);
 	if (strlen((const char *)name) >= sizeof(a->name))
@@ -364,9 +367,10 @@ static int parse_events(struct reader *rd, yaml_parser_t *parser)
 	return r;
 }
 
-int yaml_read(const char *file, const char *text, size_t len, struct ytree *ret_tree, struct err *e)
+static int read_all(const char *file, const char *text, size_t len, bool no_anchors,
+	struct ytree *ret_tree, struct err *e)
 {
-	struct reader rd = {.tree = {.file = file}, .e = e};
+	struct reader rd = {.tree = {.file = file}, .no_anchors = no_anchors, .e = e};
 	yaml_parser_t parser;
 	int r;
 
@@ -387,4 +391,15 @@ int yaml_read(const char *file, const char *text, size_t len, struct ytree *ret_
 	}
 	*ret_tree = rd.tree;
 	return 0;
+}
+
+int yaml_read(const char *file, const char *text, size_t len, struct ytree *ret_tree, struct err *e)
+{
+	return read_all(file, text, len, false, ret_tree, e);
+}
+
+int yaml_read_plain(
+	const char *file, const char *text, size_t len, struct ytree *ret_tree, struct err *e)
+{
+	return read_all(file, text, len, true, ret_tree, e);
 }

@@ -44,6 +44,9 @@ struct ytree {
 /* yaml_read() - *ret_tree is the caller's to ytree_fini() */
 int yaml_read(const char *file, const char *text, size_t len, struct ytree *ret_tree,
 	struct err *e) MUST_USE;
+/* yaml_read_plain() - the same without anchors: for files in which a line shall mean what it says */
+int yaml_read_plain(const char *file, const char *text, size_t len, struct ytree *ret_tree,
+	struct err *e) MUST_USE;
 void ytree_fini(struct ytree *t);
 void ytree_auto(struct ytree *t);
 

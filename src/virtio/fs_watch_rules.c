@@ -259,7 +259,6 @@ const struct fs_watch_rule fs_watch_rules[] = {
 	{".ci/", "runs in the repository's automation"},
 	/* sbx itself */
 	{"spec.yaml", "a kit of sbx: decides what a sandbox is made with"},
-	{"sbxenv.yaml", "sbx takes a sandbox's settings from it"},
 	{".sbx/", "sbx takes a sandbox's settings from it"},
 	/* working trees of the project that an agent keeps there: judged by the rules above alone */
 	{".claude/worktrees/", NULL},

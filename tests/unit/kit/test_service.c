@@ -164,7 +164,7 @@ static void built_in_ones(void **state)
 {
 	static const char *const named[] = {"anthropic", "openai", "google", "github", "gitlab",
 		"npm", "pypi", "huggingface", "groq", "mistral", "openrouter", "xai", "slack",
-		"discord", "aws"};
+		"discord", "aws", "dashscope"};
 	struct service_set set;
 	struct err e = {0};
 	(void)state;
@@ -176,9 +176,10 @@ static void built_in_ones(void **state)
 	assert_null(service_find(&set, "nobody"));
 	/* what is said in a body reaches a model; nobody else's hosts */
 	for (size_t i = 0; i < set.n; i++)
-		assert_int_equal(set.list[i]->pass_body,
-			strstr(" anthropic openai google groq mistral openrouter xai huggingface ",
-				set.list[i]->name) != NULL);
+		assert_int_equal(
+			set.list[i]->pass_body, strstr(" anthropic openai google groq mistral "
+						       "openrouter xai huggingface dashscope ",
+							set.list[i]->name) != NULL);
 	service_set_fini(&set);
 }
 

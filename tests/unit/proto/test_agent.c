@@ -358,7 +358,7 @@ static void test_values_out_of_range(void **state)
 	/* paths must be absolute, flags known */
 	assert_int_equal(judge_raw(FRAME_GET, again_get, "\0\0\0\0\1\0\0\0a", 9), PROTO_MALFORMED);
 	assert_int_equal(judge_raw(FRAME_GET, again_get, "\0\0\0\0\0\0\0\0", 8), PROTO_MALFORMED);
-	assert_int_equal(judge_raw(FRAME_GET, again_get, "\2\0\0\0\1\0\0\0/", 9), PROTO_MALFORMED);
+	assert_int_equal(judge_raw(FRAME_GET, again_get, "\4\0\0\0\1\0\0\0/", 9), PROTO_MALFORMED);
 	assert_int_equal(judge_raw(FRAME_GET, again_get, "\1\0\0\0\1\0\0\0/", 9), PROTO_OK);
 }
 
