@@ -149,20 +149,15 @@ static void print_inside(const struct js *plan)
 		row(&first, "Memory text:", "%s/%s", box_str(text, "dir"), box_str(text, "file"));
 }
 
-/* print_files() - which of the places that kits put files into get any */
 static void print_files(const struct js *plan)
 {
-	static const struct {
-		const char *key, *where;
-	} all[] = {{"home", "home"}, {"setup", "absolute paths"}, {"missing", "where none is"},
-		{"workspace", "the workspace"}, {"memory", "beside the workspace"}};
-	const struct js *files = js_get(plan, "files");
+	const struct js *list = js_get(plan, "placed");
 	bool first = true;
+	char kit[192];
 
-	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		if (box_str(files, all[i].key)[0])
-			row(&first, "Kit files:", "%s  sha256:%.12s", all[i].where,
-				box_str(files, all[i].key));
+	for (size_t i = 0; i < js_len(list); i++)
+		row(&first, "Kit files:", "%s%s", box_str(js_at(list, i), "path"),
+			with(js_at(list, i), kit));
 }
 
 void kits_print(struct api *api, const struct js *box)

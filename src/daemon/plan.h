@@ -48,6 +48,7 @@ struct plan_workspace {
 #define PLAN_NAMES_MAX	     64
 #define PLAN_COMMANDS_MAX    512
 #define PLAN_VOLUMES_MAX     64
+#define PLAN_PLACED_MAX	     256
 #define PLAN_PORTS_MAX	     64
 #define PLAN_COMMAND_MAX     (256U << 10)
 
@@ -120,6 +121,12 @@ struct plan_volume {
 	const char *kit;
 };
 
+/* A file that a kit puts in, to be shown: the bytes are in the tars. PLAN_PLACED_MAX of them at most. */
+struct plan_placed {
+	const char *path; /* absolute, "~/..." or, in the first workspace, "./..." */
+	const char *kit;
+};
+
 struct plan_port {
 	uint16_t container;
 	uint16_t host; /* 0: any that is free */
@@ -156,7 +163,8 @@ struct plan {
 	struct plan_startup *startup;
 	struct plan_volume *volumes;
 	struct plan_port *ports;
-	size_t n_kits, n_network, n_credentials, n_install, n_startup, n_volumes, n_ports;
+	struct plan_placed *placed;
+	size_t n_kits, n_network, n_credentials, n_install, n_startup, n_volumes, n_ports, n_placed;
 	const char *kits_digest; /* what an approval is bound to; NULL: an older plan */
 	/* Lines of kit/plan.h's surface, arrays of strings, NULL: none. All that kits from outside ask for;
 	 * what of it nobody had approved when the plan was made; what therefore is not part of the plan.
@@ -217,7 +225,8 @@ void plan_free(struct plan *p);
 struct js_reader;
 /* plan_kits_take() - the keys of the kits out of @rd; plan_kits_load(): check them, after js_done() */
 struct plan_kits_json {
-	const struct js *kits, *network, *credentials, *install, *startup, *volumes, *ports;
+	const struct js *kits, *network, *credentials, *install, *startup, *volumes, *ports,
+		*placed;
 	const struct js *instructions;
 };
 void plan_kits_take(struct plan *p, struct js_reader *rd, struct plan_kits_json *ret);

@@ -141,6 +141,14 @@ static void take_volume(struct js_reader *rd, void *item)
 	v->kit = js_want_str(rd, "kit", NAME_MAX_);
 }
 
+static void take_placed(struct js_reader *rd, void *item)
+{
+	struct plan_placed *f = item;
+
+	f->path = js_want_str(rd, "path", PATH_MAX - 1);
+	f->kit = js_want_str(rd, "kit", NAME_MAX_);
+}
+
 static void take_port(struct js_reader *rd, void *item)
 {
 	struct plan_port *p = item;
@@ -289,6 +297,7 @@ void plan_kits_take(struct plan *p, struct js_reader *rd, struct plan_kits_json 
 		.startup = js_take_array(rd, "startup", PLAN_COMMANDS_MAX),
 		.volumes = js_take_array(rd, "volumes", PLAN_VOLUMES_MAX),
 		.ports = js_take_array(rd, "ports", PLAN_PORTS_MAX),
+		.placed = js_take_array(rd, "placed", PLAN_PLACED_MAX),
 		.instructions = js_take_object(rd, "instructions"),
 	};
 }
@@ -306,6 +315,7 @@ int plan_kits_load(struct plan *p, const struct plan_kits_json *from, struct err
 		LIST(startup, take_startup),
 		LIST(volumes, take_volume),
 		LIST(ports, take_port),
+		LIST(placed, take_placed),
 	};
 	int r = 0;
 
@@ -328,5 +338,6 @@ void plan_kits_fini(struct plan *p)
 	free(p->install);
 	free(p->startup);
 	free(p->volumes);
+	free(p->placed);
 	free(p->ports);
 }

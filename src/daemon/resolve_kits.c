@@ -461,6 +461,34 @@ static int write_files(struct resolving *s, struct plan_files *f)
 	return r;
 }
 
+static void add_placed(struct resolving *s, struct js *list, const char *before, const char *path,
+	struct kit_place at)
+{
+	AUTO_JS o = js_object();
+	char text[PATH_MAX];
+
+	if (js_len(list) == PLAN_PLACED_MAX ||
+		snprintf(text, sizeof(text), "%s%s", before, path) >= (int)sizeof(text))
+		return;
+	s->bad |= js_set_str(o, "path", text) || js_set_str(o, "kit", kit_at(s, at)) ||
+		  js_add(list, TAKE(o));
+}
+
+/* write_placed() - where the files go, for who looks at the sandbox; all kits', also when some are new */
+static void write_placed(struct resolving *s)
+{
+	const struct kit_parts *p = &s->kit->parts;
+	AUTO_JS list = js_array();
+
+	for (size_t i = 0; i < p->n_files; i++)
+		add_placed(s, list, "", p->files[i].path, p->files[i].at);
+	for (size_t i = 0; i < p->n_workspace; i++)
+		add_placed(s, list, "./", p->workspace[i].path, p->workspace[i].at);
+	for (size_t i = 0; i < p->n_home; i++)
+		add_placed(s, list, "~/", p->home[i].path, p->home[i].at);
+	put(s, "placed", TAKE(list));
+}
+
 int resolve_kits_write(struct resolving *s, struct plan_files *files)
 {
 	AUTO(kit_surface) dropped = {0};
@@ -478,6 +506,7 @@ int resolve_kits_write(struct resolving *s, struct plan_files *files)
 	write_credentials(s);
 	write_commands(s);
 	write_instructions(s);
+	write_placed(s);
 	resolve_only_new(s);
 	write_warnings(s);
 	r = resolve_mounts(s);

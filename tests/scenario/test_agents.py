@@ -20,8 +20,29 @@ import rig as rigs
 from inet import oracles
 
 PROMPT = "Please do RUN(tr a-z A-Z <given | tee made)NOW and say what came."
-TOLD = {"a virtual machine of your own", "kits-memory/words.md"}  # by its own kit, and where a mixin's words are
+TOLD = {"a virtual machine of your own", "kits-memory/house-rules.md"}  # by its own kit, and where a mixin's words are
 QUICK = ("claude", "codex")
+KIT = """\
+schemaVersion: "2"
+kind: mixin
+name: house-rules
+description: How this house lints.
+permissions: {network: {allow: ["echo.test:443"]}}
+environment: {variables: {LINT_LEVEL: strict}}
+credentials:
+  - service: house
+    description: The house's rules
+    apiKey: {name: HOUSE_TOKEN, inject: [{domain: echo.test, header: x-house, format: "key %s"}]}
+setup:
+  install:
+    - description: The linter
+      command: |
+        echo 'grep -n TODO "$@" && exit 1; echo $LINT_LEVEL' > /usr/local/bin/house-lint
+        chmod 755 /usr/local/bin/house-lint
+  startup: [{command: [sh, -c, "echo up >> /var/tmp/started"]}]
+  files: [{path: /etc/house-lint.conf, content: "root=${WORKDIR}\\n"}]
+agentInstructions: {content: "Run house-lint before you say that you are done."}
+"""
 # agent: (service, whose API, words after --, what was measured on two cores at a load of 5 to 13, beside other guests)
 AGENTS = {
     "claude": ("anthropic", "anthropic", ["-p", PROMPT], "62 s to install, 17 s for a prompt"),
@@ -61,9 +82,7 @@ def net(world, image):
     made.ok("policy", "allow", f"{url.hostname}:{port}")
     for service, key in world.keys.items():
         made.ok("secret", "set", service, input=key + "\n")
-    words = made.new_dir("words")
-    (words / "spec.yaml").write_text('schemaVersion: "2"\nkind: mixin\nname: words\nagentInstructions:\n'
-                                     "  content: The word is said.\n")
+    made.house = "house-" + os.urandom(24).hex()
     yield made
     left = made.close()
     assert not left, "left behind: " + "\n".join(left)
@@ -73,21 +92,21 @@ class Agent:
     """A sandbox with one of them, as `sbx run` makes it the first time."""
 
     def __init__(self, net, name):
-        self.net, self.name, self.box = net, name, f"a-{name}"
+        self.net, self.name, self.box = net, name, f"{name}-project-{name}"
         self.service, self.api, self.words, _ = AGENTS[name]
-        self.ws = net.new_dir(f"of-{name}")
+        self.ws = net.new_dir(f"project-{name}")
         (self.ws / "given").write_text("hello\n")
+        (self.ws / "my-kit").mkdir()
+        (self.ws / "my-kit" / "spec.yaml").write_text(KIT)
         self.made = rigs.Box(net, self.box, self.ws)
-        self.args = ["run", name, str(self.ws), "--name", self.box]
-        # text for the agent is all that the mixin brings, and still it is from outside
-        self.first = ["--cpus", "2", "--memory", "1200m", "--kit", str(net.base / "w" / "words"), "--approve-kits",
-                      "--kit-arg", f"registry={net.registry.geturl()}"]
+        self.args = ["run", name, "--kit", "./my-kit/", "--kit-arg", f"registry={net.registry.geturl()}"]
+        self.first = ["--cpus", "2", "--memory", "1200m", "--approve-kits"]
 
     def ask(self, timeout=400):
         """One prompt without a terminal: the command's effect and the words of the end."""
         (self.ws / "made").unlink(missing_ok=True)
         first, self.first = self.first, []
-        got = self.net.sbx(*self.args, *first, "--", *self.words, timeout=timeout)
+        got = self.net.sbx(*self.args, *first, "--", *self.words, timeout=timeout, cwd=self.ws)
         assert got.code == 0 and "HELLO" in got.text and "END" in got.text, got
         assert (self.ws / "made").read_text() == "HELLO\n", got
         return got
@@ -146,13 +165,45 @@ def works(net, world, agent, name):
     seen = models(world, mark)
     assert seen and all(e["key"] for e in seen) and one.api in {e["model"] for e in seen}, seen
     assert TOLD <= marks(world, mark), "the model was not told where it is"
-    beside = one.made.ok('cat "$1"/kits-memory/words.md', one.ws.parent)
-    assert beside.strip() == "The word is said."
+    beside = one.made.ok('cat "$1"/kits-memory/house-rules.md', one.ws.parent)
+    assert beside.strip() == "Run house-lint before you say that you are done."
     nowhere(net, world, one, said)
 
 
 def test_claude_is_installed_asks_its_model_and_works_in_the_workspace(net, world, agent):
     works(net, world, agent, "claude")
+
+
+def test_what_the_mixin_brings_holds_and_is_shown(net, world, agent):
+    """`sbx run claude --kit ./my-kit/`: a linter, a variable, a host, a credential, a file, a command, words."""
+    one = agent("claude")
+    if one.first:
+        one.ask()
+    net.ok("secret", "set", "house", input=net.house + "\n")
+    net.ok("stop", one.box)
+    one.ask()  # its variable comes with a start
+    assert one.made.ok("house-lint given") == "strict\n"
+    assert one.made.sh("echo TODO > t && house-lint t").code == 1
+    assert one.made.ok("cat /etc/house-lint.conf") == f"root={one.ws}\n"
+    assert set(one.made.ok("cat /var/tmp/started").split()) == {"up"}
+    mark = world.mark()
+    script = 'curl -sS -m 60 -o /dev/null -w "%{http_code}" -H "x-house: key $HOUSE_TOKEN" "$1"'
+    assert one.made.ok(script, "https://echo.test/rules", timeout=90) == "200"
+    assert one.made.sh(script, "https://v6.test/rules", timeout=90).text != "200"
+    arrived = [e for e in world.since(mark) if "head" in e]
+    assert [e["line"] for e in arrived] == ["GET /rules HTTP/1.1"] or [e["line"] for e in arrived] == ["GET /rules HTTP/2"], arrived
+    assert f"key {net.house}" in str(arrived[0]["head"]), arrived
+    inside = one.made.root_ok("cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'")
+    assert "HOUSE_TOKEN=" in inside and net.house not in inside
+    shown = net.ok("inspect", one.box).text
+    for what in ("house-rules, from ", "allow echo.test:443  (kit house-rules)", "house: set  (kit house-rules)", "to echo.test x-house",
+                 "LINT_LEVEL", "usr/local/bin/house-lint", "sh -c echo up >> /var/tmp/started  (kit house-rules)", "CLAUDE.md", "/etc/house-lint.conf"):
+        assert what in shown, (what, shown)
+    assert "Withheld" not in shown
+    (one.ws / "my-kit" / "spec.yaml").write_text(KIT.replace("echo.test:443", "**"))  # as an agent inside could
+    again = net.sbx(*one.args, cwd=one.ws)
+    assert again.code != 0 and "changed" in again.errors, again
+    (one.ws / "my-kit" / "spec.yaml").write_text(KIT)
 
 
 def test_the_second_start_fetches_nothing(net, world, agent):
@@ -176,7 +227,7 @@ def test_claude_shows_its_prompt_without_any_question(net, world, agent):
         one.ask()
     (one.ws / "made").unlink(missing_ok=True)
     child = pexpect.spawn(net.prefix[0], [*net.prefix[1:], str(rigs.SBX), *one.args], env={**net.env, "TERM": "xterm-256color"},
-                          cwd=str(net.base), timeout=400, dimensions=(40, 120), encoding="utf-8", codec_errors="replace")
+                          cwd=str(one.ws), timeout=400, dimensions=(40, 120), encoding="utf-8", codec_errors="replace")
     try:
         # the foot of its prompt: whatever asked something first would stand in its place
         child.expect("bypass(.{1,30})permissions(.{1,30})on")
@@ -197,7 +248,7 @@ def test_claude_shows_its_prompt_without_any_question(net, world, agent):
     finally:
         child.close(force=True)
     again = pexpect.spawn(net.prefix[0], [*net.prefix[1:], str(rigs.SBX), *one.args], env={**net.env, "TERM": "xterm-256color"},
-                          cwd=str(net.base), timeout=60, dimensions=(40, 120), encoding="utf-8", codec_errors="replace")
+                          cwd=str(one.ws), timeout=60, dimensions=(40, 120), encoding="utf-8", codec_errors="replace")
     try:
         again.expect("RESULT")  # the same conversation: nothing was started
         again.send("\x1c")
