@@ -94,6 +94,9 @@ int decode_oauth(struct decode *d, const struct ynode *v, struct kit_oauth *ret)
 int decode_allow(struct decode *d, const struct ynode *v, void *item) MUST_USE;
 int decode_deny(struct decode *d, const struct ynode *v, void *item) MUST_USE;
 int decode_install_allow(struct decode *d, const struct ynode *v, void *item) MUST_USE;
+/* decode_printable() - text that ends up in requests or in the guest's environment */
+int decode_printable(
+	struct decode *d, const struct ynode *v, const char *what, const char **ret) MUST_USE;
 int decode_service(
 	struct decode *d, const struct ynode *v, const char *what, const char **ret) MUST_USE;
 int decode_domain(
