@@ -30,8 +30,8 @@ NAMES = {
     "github.com": "45.77.1.11", "api.github.com": "45.77.1.12", "api.anthropic.com": "45.77.1.13",
 }
 # where models of the large services answer (models.py)
-MODELS = {"api.openai.com": "45.77.3.1", "generativelanguage.googleapis.com": "45.77.3.2", "api.githubcopilot.com": "45.77.3.3",
-          "dashscope-intl.aliyuncs.com": "45.77.3.4"}
+MODELS = {"api.openai.com": "45.77.5.1", "generativelanguage.googleapis.com": "45.77.5.2", "api.githubcopilot.com": "45.77.5.3",
+          "dashscope-intl.aliyuncs.com": "45.77.5.4"}
 BAD = {
     "expired.bad.test": "45.77.2.1", "wronghost.bad.test": "45.77.2.2", "selfsigned.bad.test": "45.77.2.3",
     "unknown.bad.test": "45.77.2.4", "nosan.bad.test": "45.77.2.5", "a.wild.bad.test": "45.77.2.6",

@@ -110,7 +110,7 @@ def test_containers_under_the_sandboxs_rules(rig, image, local_server, tmp_path)
     answer = box.sh("docker run --rm tiny /box denied.example.com 80", timeout=120)
     assert "HTTP/1.1 200" not in answer.text and answer.code in (0, 3, 5) and ("no name" in answer.text or "403" in answer.text), answer
     answer = box.sh("docker run --rm tiny /box 192.0.2.7 80", timeout=120)
-    assert "X-Sbx-Decision: deny" in answer.text or answer.code in (4, 5), answer
+    assert "x-sbx-decision: deny" in answer.text.lower(), answer
     # a service of a container, by the engine's own publishing and ours
     print(f"installed in {installed:.0f} s, engine up in {up:.1f} s, docker run in {run:.1f} s")
     rig.ok("stop", box.name, timeout=90)
