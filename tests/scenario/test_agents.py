@@ -3,8 +3,8 @@
 The models answer at their services' real names on the rig's Internet (tests/inet/models.py), want the real key, ask for
 one command and say what it gave. The agent has the stand-in, and its command works in the workspace.
 
-Installing and running costs the emulated tier minutes: by itself a check runs two of them (claude, codex). The rest is
-run by SBX_TEST_AGENTS=all, or by name (SBX_TEST_AGENTS=gemini,opencode); what was measured is in the table below.
+Installing and running costs the emulated tier minutes: by itself a check runs four of them (QUICK). The rest is run by
+SBX_TEST_AGENTS=all, or by name (SBX_TEST_AGENTS=copilot,cline); what was measured is in the table below.
 """
 import os
 import re
@@ -21,7 +21,7 @@ from inet import oracles
 
 PROMPT = "Please do RUN(tr a-z A-Z <given | tee made)NOW and say what came."
 TOLD = {"a virtual machine of your own", "kits-memory/house-rules.md"}  # by its own kit, and where a mixin's words are
-QUICK = ("claude", "codex")
+QUICK = ("claude", "codex", "gemini", "opencode")
 KIT = """\
 schemaVersion: "2"
 kind: mixin
@@ -102,7 +102,7 @@ class Agent:
         self.args = ["run", name, "--kit", "./my-kit/", "--kit-arg", f"registry={net.registry.geturl()}"]
         self.first = ["--cpus", "2", "--memory", "1200m", "--approve-kits"]
 
-    def ask(self, timeout=400):
+    def ask(self, timeout=900):
         """One prompt without a terminal: the command's effect and the words of the end."""
         (self.ws / "made").unlink(missing_ok=True)
         first, self.first = self.first, []
