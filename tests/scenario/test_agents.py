@@ -212,7 +212,7 @@ def test_the_second_start_fetches_nothing(net, world, agent):
         one.ask()
     net.ok("stop", one.box)
     mark, begun = world.mark(), time.monotonic()
-    one.ask(timeout=120)
+    one.ask()
     print(f"claude: the second start, to its answer {time.monotonic() - begun:.0f} s")
     assert net.registry.hostname not in world.questions(mark)
     assert {e["at"][0] for e in world.since(mark) if "at" in e} == {"45.77.1.13"}
@@ -237,8 +237,8 @@ def test_claude_shows_its_prompt_without_any_question(net, world, agent):
         child.send(PROMPT)
         child.expect("what(.{1,20})came")
         child.send("\r")
-        child.expect("RESULT", timeout=120)
-        deadline = time.monotonic() + 60
+        child.expect("RESULT", timeout=300)
+        deadline = time.monotonic() + 200
         while not (one.ws / "made").exists():
             assert time.monotonic() < deadline
             time.sleep(0.2)
@@ -248,7 +248,7 @@ def test_claude_shows_its_prompt_without_any_question(net, world, agent):
     finally:
         child.close(force=True)
     again = pexpect.spawn(net.prefix[0], [*net.prefix[1:], str(rigs.SBX), *one.args], env={**net.env, "TERM": "xterm-256color"},
-                          cwd=str(one.ws), timeout=60, dimensions=(40, 120), encoding="utf-8", codec_errors="replace")
+                          cwd=str(one.ws), timeout=200, dimensions=(40, 120), encoding="utf-8", codec_errors="replace")
     try:
         again.expect("RESULT")  # the same conversation: nothing was started
         again.send("\x1c")
